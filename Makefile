@@ -1,0 +1,54 @@
+# `make` lists the targets. Each one makes .venv first, from the hash-pinned lock.
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK_FLAGS := --extra test --extra cluster --group dev --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --fork-strategy fewest -q
+# .venv is made anew when the lock or the Python version changes
+STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+
+.DEFAULT_GOAL := help
+.PHONY: help env figures test bench notebooks lab environment lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+env: $(STAMP) ## make .venv and nothing else
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"edgecache needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
+	@echo "making .venv (one to two minutes with pip, seconds with uv)"
+	@rm -rf .venv
+	@$(PYTHON) -m venv --without-pip .venv
+	@if command -v uv >/dev/null; then \
+		uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock && \
+		uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+		$(PYTHON) -m pip --python $(BIN)/python install -q --require-hashes -r requirements.lock && \
+		$(PYTHON) -m pip --python $(BIN)/python install -q --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $@
+
+figures: $(STAMP) ## redraw every figure of the paper into figures/, with its table in data/results/
+	$(BIN)/edgecache reproduce
+
+test: $(STAMP) ## prove it: the tests, and every notebook at quick size
+	$(BIN)/python -m pytest
+
+bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
+	$(BIN)/python tools/bench.py
+
+notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
+	$(BIN)/python tools/refresh.py
+
+lab: $(STAMP) ## open JupyterLab on the notebooks
+	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --notebook-dir=notebooks
+
+environment: $(STAMP) ## write environment.yml from pyproject.toml
+	$(BIN)/python tools/environment.py
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock
+
+clean: ## remove .venv, build/ and every cache
+	rm -rf .venv build .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""edgecache: which generative AI models should an edge server keep deployed?
+
+The order of the modules is the order to read them in: catalogue, scenario, demand, costs, decision, optimal, genetic, policies,
+simulator, sweep; then figures and reproduce, which are not imported here because they draw.
+"""
+
+from .catalogue import Catalogue, load_catalogue, sample_catalogue
+from .decision import Decision
+from .demand import Trace, poisson_trace
+from .errors import InputError, PolicyError
+from .genetic import GA
+from .optimal import Exact
+from .policies import PAPER, POLICIES, EvictionPolicy, eviction_policy
+from .scenario import READINGS, Scenario
+from .simulator import Simulation, simulate
+from .sweep import box_statistics, reductions, summarise, sweep, write_table
+
+__all__ = [
+    "GA",
+    "PAPER",
+    "POLICIES",
+    "READINGS",
+    "Catalogue",
+    "Decision",
+    "EvictionPolicy",
+    "Exact",
+    "InputError",
+    "PolicyError",
+    "Scenario",
+    "Simulation",
+    "Trace",
+    "box_statistics",
+    "eviction_policy",
+    "load_catalogue",
+    "poisson_trace",
+    "reductions",
+    "sample_catalogue",
+    "simulate",
+    "summarise",
+    "sweep",
+    "write_table",
+]

@@ -1,0 +1,61 @@
+"""The demand: who asks for which model, and when."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import InputError
+from .scenario import Scenario
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A sequence of requests over `slots` time slots. Raises InputError when the arrays do not belong together.
+
+    `slot` and `model` are int64 of shape (N,), the slots ascending; `popularity`, float (I,), is each model's true share of
+    the requests (what the history only estimates).
+    """
+
+    slot: np.ndarray
+    model: np.ndarray
+    slots: int
+    popularity: np.ndarray
+
+    def __post_init__(self):
+        for name, kind in (("slot", np.int64), ("model", np.int64), ("popularity", float)):
+            array = np.array(getattr(self, name), dtype=kind)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if self.slot.shape != self.model.shape or self.slot.ndim != 1:
+            raise InputError(f"a trace has one slot a request, but slot is {self.slot.shape} and model is {self.model.shape}")
+        if len(self) and (self.slot[0] < 0 or self.slot[-1] >= self.slots or (np.diff(self.slot) < 0).any()):
+            raise InputError(f"the slots of a trace must ascend from 0 to at most {self.slots - 1}")
+        if len(self) and not (0 <= self.model.min() and self.model.max() < len(self.popularity)):
+            raise InputError(f"the models of a trace must lie between 0 and {len(self.popularity) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+
+def zipf_popularity(models: int, exponent: float) -> np.ndarray:
+    """Shares of requests that fall as 1 / rank**exponent, most popular first; float (models,), sums to one."""
+    weights = np.arange(1, models + 1) ** -float(exponent)
+    return weights / weights.sum()
+
+
+def poisson_trace(scenario: Scenario, seed: np.random.SeedSequence | int) -> Trace:
+    """Poisson arrivals of Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models.
+
+    Ranks, arrivals and models have a random stream each, so a trace of more slots begins with the shorter one of the same
+    seed: points of a sweep share as much luck as they can.
+    """
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(seed)
+    # spawned by key, not by seed.spawn(), which would count calls and change the second trace of one sequence
+    ranks, arrivals, models = (
+        np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, i))) for i in range(3)
+    )
+    popularity = ranks.permutation(zipf_popularity(len(scenario.catalogue), scenario.zipf))
+    slot = np.repeat(np.arange(scenario.slots), arrivals.poisson(scenario.requests_per_slot, scenario.slots))
+    model = np.searchsorted(popularity.cumsum()[:-1], models.random(len(slot)), side="right")
+    return Trace(slot, model, scenario.slots, popularity)

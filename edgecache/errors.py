@@ -1,0 +1,20 @@
+"""The one exception a user's mistake raises: a single sentence saying what, where, which value and what is allowed."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Bad input: a file, a parameter or a policy. The command line prints it alone and exits with 2."""
+
+
+class PolicyError(InputError):
+    """A policy broke the decision rule: it overfilled the server, or kept or dropped what it may not."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
+    """An InputError that names the unknown `name`, the nearest known one and all the others."""
+    known = list(known)
+    near = get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {near[0]!r}? Known" if near else "known"
+    return InputError(f"unknown {kind} {name!r}; {hint}: {', '.join(known)}")

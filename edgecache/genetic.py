@@ -1,0 +1,178 @@
+"""GA: the paper's Algorithm 1 on DEAP, the frame DEAP's toolbox and logbook, the operators compiled over the whole population.
+
+An individual has one gene a model: 1 deploys it, 0 does not (Section III-E). The population is a bool array (P, I).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from deap import base, tools
+from numba import njit
+
+from .costs import fitness
+from .decision import Decision, chance
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class GA:
+    """Algorithm 1: selection, crossover and mutation until the generation limit, or convergence.
+
+    Infeasible individuals are repaired, not penalised: genes of models that are neither deployed nor requested become 0, the
+    requested model's becomes 1, and while the server overflows a model drawn at random goes. So every individual is a decision
+    that may be taken, the fitness (12) stays in the paper's terms with no penalty weight to tune, and the draw, blind to cost,
+    leaves all optimising to selection. Returns the best individual ever met, the first of equals.
+
+    `convergence` stops after that many generations without a better individual; 0 runs all generations. Raises InputError
+    for settings out of range.
+    """
+
+    population: int = 50
+    generations: int = 50
+    tournament: int = 3
+    crossover: float = 0.8  # probability that a pair crosses over, at two points
+    mutation: float = 0.2  # probability that an individual mutates, each gene then with probability 1 / I
+    convergence: int = 20
+    name: str = "ga"
+    label: str = "Proposed (GA)"
+
+    def __post_init__(self):
+        for name, least in (("population", 2), ("generations", 0), ("tournament", 1), ("convergence", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise InputError(f"{name} of the GA is {value!r}; it must be a whole number, at least {least}")
+        for name in ("crossover", "mutation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} of the GA is {getattr(self, name)!r}; it must be a probability between 0 and 1")
+
+    def decide(self, decision: Decision) -> np.ndarray:
+        """Bool (I,), the best deployment found."""
+        return self.evolve(decision)[0]
+
+    def evolve(self, decision: Decision, record: bool = False) -> tuple[np.ndarray, tools.Logbook]:
+        """The best deployment found, bool (I,), and DEAP's logbook.
+
+        Where `record`, the logbook has a row a generation: lowest and mean cost in the population, lowest met so far, evaluations.
+        """
+        toolbox, log = self.toolbox(decision), tools.Logbook()
+        best, highest, since = None, -1.0, 0
+        with np.errstate(divide="ignore"):  # a decision that costs nothing has infinite fitness
+            for generation in range(self.generations + 1):
+                words = toolbox.draw(self.population)
+                population = toolbox.vary(population, fit, words) if generation else toolbox.populate(words)
+                toolbox.repair(population, words)
+                cost = toolbox.evaluate(population)
+                fit = fitness(cost)
+                leader = fit.argmax()
+                if fit[leader] > highest:
+                    best, highest, since = population[leader].copy(), fit[leader], 0
+                else:
+                    since += 1
+                if record:
+                    lowest, met, tried = cost[leader], float(1 / highest), (generation + 1) * self.population
+                    log.record(generation=generation, lowest=lowest, mean=cost.mean(), met=met, evaluations=tried)
+                if self.convergence and since >= self.convergence:
+                    break
+        return best, log
+
+    def toolbox(self, decision: Decision) -> base.Toolbox:
+        """Algorithm 1's steps for this decision, each compiled and for the whole population; `register` another to replace one.
+
+        `draw` makes a random word an individual and generation, from which the other steps take all their chances.
+        """
+        size, prices = len(decision.deployed), decision.prices
+        allowed = decision.deployed.copy()
+        allowed[decision.requested] = True
+        toolbox = base.Toolbox()
+        toolbox.register("draw", decision.rng.bit_generator.random_raw)
+        toolbox.register("populate", populate, size)
+        toolbox.register("vary", vary, self.tournament, self.crossover, self.mutation)
+        toolbox.register("repair", repair, allowed, decision.requested, prices.needs, prices.capacities)
+        toolbox.register("evaluate", evaluate, prices.holding_cost, decision.leaving_cost)
+        return toolbox
+
+
+REPAIRS = 1 << 32  # the number of the first draw of `repair`, beyond those of `vary` and `populate`
+
+
+@njit(cache=True)
+def populate(size, words):
+    """Individuals of fair random genes, one for each random word."""
+    population = np.empty((words.size, size), dtype=np.bool_)
+    for p in range(words.size):
+        for i in range(size):
+            population[p, i] = chance(words[p], i) < 0.5
+    return population
+
+
+@njit(cache=True)
+def vary(tournament, crossover, mutation, parents, fit, words):
+    """The next generation: tournament selection, two-point crossover of neighbours, bit-flip mutation."""
+    count, size = parents.shape
+    offspring = np.empty_like(parents)
+    for p in range(count):
+        winner = int(chance(words[p], 0) * count)
+        for draw in range(1, tournament):
+            rival = int(chance(words[p], draw) * count)
+            if fit[rival] > fit[winner]:
+                winner = rival
+        for i in range(size):
+            offspring[p, i] = parents[winner, i]
+    for p in range(0, count - 1, 2):
+        if size > 1 and chance(words[p], tournament) < crossover:
+            # two distinct cuts among 1 .. size, as DEAP's cxTwoPoint draws them
+            first = 1 + int(chance(words[p], tournament + 1) * size)
+            last = 1 + int(chance(words[p], tournament + 2) * (size - 1))
+            if last >= first:
+                last += 1
+            else:
+                first, last = last, first
+            for i in range(first, last):
+                offspring[p, i], offspring[p + 1, i] = offspring[p + 1, i], offspring[p, i]
+    for p in range(count):
+        if chance(words[p], tournament + 3) < mutation:
+            for i in range(size):
+                if chance(words[p], tournament + 4 + i) < 1 / size:
+                    offspring[p, i] = not offspring[p, i]
+    return offspring
+
+
+@njit(cache=True)
+def repair(allowed, requested, needs, capacities, population, words):
+    """Make every individual a decision that may be taken, in place: see GA."""
+    count, size = population.shape
+    for p in range(count):
+        genes = population[p]
+        storage, gpu_memory, power, kept = 0.0, 0.0, 0.0, 0
+        for i in range(size):
+            genes[i] = (genes[i] & allowed[i]) | (i == requested)
+            deployed = 1 if genes[i] else 0  # arithmetic, for random genes are branches that no processor predicts
+            storage += deployed * needs[0, i]
+            gpu_memory += deployed * needs[1, i]
+            power += deployed * needs[2, i]
+            kept += deployed
+        draw = REPAIRS
+        while storage > capacities[0] or gpu_memory > capacities[1] or power > capacities[2]:
+            unlucky = int(chance(words[p], draw) * (kept - 1))  # which of the kept, the requested one aside
+            draw += 1
+            for i in range(size):
+                if genes[i] and i != requested:
+                    if unlucky == 0:
+                        genes[i] = False
+                        storage -= needs[0, i]
+                        gpu_memory -= needs[1, i]
+                        power -= needs[2, i]
+                        kept -= 1
+                        break
+                    unlucky -= 1
+
+
+@njit(cache=True)
+def evaluate(holding_cost, leaving_cost, population):
+    """What each individual costs, as Decision.cost has it: holding the deployed models, leaving the others."""
+    count, size = population.shape
+    cost = np.zeros(count)
+    for p in range(count):
+        for i in range(size):
+            cost[p] += holding_cost[i] if population[p, i] else leaving_cost[i]
+    return cost

@@ -1,0 +1,127 @@
+"""The scenario: everything a simulation depends on but the policy and the seed, in one frozen object.
+
+Vary it with `scenario.vary(storage_gb=80)`. The readings, what the paper's lost symbols leave open, are the fields whose type
+is a choice of words; the first word is the default and the most literal.
+"""
+
+import dataclasses
+import numbers
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from .catalogue import Catalogue, load_catalogue
+from .errors import InputError, unknown
+
+# Each reading and the words it may take; the first is the default.
+READINGS = {
+    "charge": ("eviction", "absence", "miss"),
+    "active_cycle": ("requests", "slots", "actual"),
+    "popularity": ("estimated", "true"),
+    "resource_unit": ("absolute", "capacity"),
+    "resource_basis": ("slot", "decision"),
+    "lfu": ("perfect", "in_cache"),
+    "rate_basis": ("server", "model"),
+}
+POSITIVE = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw", "bandwidth_gbps", "arrival_rate", "slot_length_s")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One edge server, its link, its demand and how the paper is read.
+
+    Raises InputError, naming the parameter, its value and what is allowed, for unknown names, values out of range and
+    servers that not a single model of the catalogue fits.
+    """
+
+    catalogue: Catalogue = field(default_factory=load_catalogue, compare=False)
+    # the server and its link
+    storage_gb: float = 120.0  # S
+    gpu_memory_gb: float = 12.0  # G
+    energy_capacity_kw: float = 1.0  # E, rated power of the server
+    static_power_kw: float = 0.3  # E_0, drawn whatever is deployed
+    bandwidth_gbps: float = 10.0  # B, from the cloud, Gbit/s
+    cloud_delay_s: float = 0.0  # extra delay of a request served by the cloud (a model no empty server could hold)
+    # demand
+    slots: int = 100  # T
+    slot_length_s: float = 60.0
+    arrival_rate: float = 1.0  # lambda, mean requests a slot (see rate_basis)
+    rate_basis: str = "server"  # the rate is of the whole `server`, or of each `model`
+    zipf: float = 0.8  # exponent of the popularity; 0 makes all models equally popular
+    # preferences
+    w1: float = 1.0  # weight of the switching cost
+    w2: float = 1.0  # weight of the resource cost
+    beta: float = 1.0  # weight of GPU memory against storage, eq. 10
+    # readings
+    charge: str = "eviction"  # switching is charged per `eviction`, slot of `absence`, or `miss`
+    active_cycle: str = "requests"  # a_i in requests (1/p_i), in `slots`, or the `actual` distance to the next request
+    popularity: str = "estimated"  # p_i from the request history, or the `true` one
+    resource_unit: str = "absolute"  # resources in GB, or as shares of the server's `capacity`
+    resource_basis: str = "slot"  # resources are charged every slot, or in slots with a `decision`
+    lfu: str = "perfect"  # LFU's counts survive eviction, or start anew `in_cache`
+
+    def __new__(cls, *_, **parameters):
+        for name in parameters:
+            if name not in cls.__dataclass_fields__:
+                raise unknown("parameter", name, cls.__dataclass_fields__)
+        return super().__new__(cls)
+
+    def __post_init__(self):
+        if not isinstance(self.catalogue, Catalogue):
+            raise InputError(f"catalogue is {self.catalogue!r}; it must be a Catalogue (see load_catalogue)")
+        for f in dataclasses.fields(self)[1:]:
+            value = getattr(self, f.name)
+            if f.name in READINGS:
+                if value not in READINGS[f.name]:
+                    raise unknown(f.name, value, READINGS[f.name])
+            else:
+                object.__setattr__(self, f.name, _checked(f.name, f.type, value))
+        if self.static_power_kw >= self.energy_capacity_kw:
+            raise InputError(
+                f"static_power_kw is {self.static_power_kw:g}; it must be below energy_capacity_kw, {self.energy_capacity_kw:g}"
+            )
+        if not self.fits_empty_server.any():
+            c = self.catalogue
+            raise InputError(
+                f"no model of the catalogue fits a server of {self.storage_gb:g} GB storage, {self.gpu_memory_gb:g} GB GPU "
+                f"memory and {self.power_budget_kw:g} kW for models: the smallest needs are {c.size_gb.min():g} GB, "
+                f"{c.gpu_memory_gb.min():g} GB and {c.power_kw.min():g} kW"
+            )
+
+    def vary(self, **changes) -> Self:
+        """The same scenario with some parameters changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def power_budget_kw(self) -> float:
+        """What the deployed models may draw together: E - E_0, kW."""
+        return self.energy_capacity_kw - self.static_power_kw
+
+    @property
+    def requests_per_slot(self) -> float:
+        """Mean requests a slot over all models."""
+        return self.arrival_rate * (len(self.catalogue) if self.rate_basis == "model" else 1)
+
+    @property
+    def fits_empty_server(self) -> np.ndarray:
+        """Which models an empty server could hold, bool (I,); the cloud serves the others."""
+        c = self.catalogue
+        needs = np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw])
+        return (needs <= self.capacities[:, None]).all(axis=0)
+
+    @property
+    def capacities(self) -> np.ndarray:
+        """Storage (GB), GPU memory (GB) and power for models (kW), each with room for rounding errors of sums, (3,)."""
+        return np.array([self.storage_gb, self.gpu_memory_gb, self.power_budget_kw]) * (1 + 1e-9)
+
+
+def _checked(name: str, kind: type, value: object) -> float | int:
+    wanted = numbers.Integral if kind is int else numbers.Real
+    if isinstance(value, bool | np.bool) or not isinstance(value, wanted):
+        raise InputError(f"{name} is {value!r}; it must be {'a whole number' if kind is int else 'a number'}")
+    if not np.isfinite(value) or value < 0 or (value == 0 and name in POSITIVE):
+        raise InputError(f"{name} is {value:g}; it must be finite and {'above' if name in POSITIVE else 'at least'} zero")
+    if name == "slots" and value < 1:
+        raise InputError(f"slots is {value}; it must be at least 1")
+    return kind(value)
