@@ -30,7 +30,7 @@ class Trace:
             raise InputError(f"a trace has one slot a request, but slot is {self.slot.shape} and model is {self.model.shape}")
         if len(self) and (self.slot[0] < 0 or self.slot[-1] >= self.slots or (np.diff(self.slot) < 0).any()):
             raise InputError(f"the slots of a trace must ascend from 0 to at most {self.slots - 1}")
-        if len(self) and not (0 <= self.model.min() and self.model.max() < len(self.popularity)):
+        if len(self) and not (self.model.min() >= 0 and self.model.max() < len(self.popularity)):
             raise InputError(f"the models of a trace must lie between 0 and {len(self.popularity) - 1}")
 
     def __len__(self) -> int:

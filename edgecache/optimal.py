@@ -71,9 +71,7 @@ def best_subset(worth, needs, free):
             for j in by_index:  # in index order, so that equal subsets have equal sums
                 total += value[j] if taken[j] else 0.0
             count = taken.sum()
-            if total > most or (
-                total == most and (count < fewest or (count == fewest and _lower(taken, best, useful, by_index)))
-            ):
+            if total > most or (total == most and (count < fewest or (count == fewest and _lower(taken, best, useful, by_index)))):
                 most, fewest = total, count
                 best[:] = False
                 best[useful] = taken

@@ -27,44 +27,48 @@ def sweep(
     jobs: int = -1,
     dask: str = "",
     progress: bool = True,
-) -> pd.DataFrame:
-    """Run every combination of the values in `vary` with every policy and replication; one row a replication, or a slot.
+) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+    """Run every combination of the values in `vary` with every policy and replication, into one tidy table.
 
     `vary` maps parameters of the scenario to values, such as `{"storage_gb": [60, 120, 180]}`. Columns: those parameters,
-    `replication`, `policy`, then what Simulation.means has, or `by = "slot"` what Simulation.slots has. Every policy faces the same
-    traces. The table is the same at any number of `jobs` (-1: every core), and on the Dask cluster at the address `dask`.
-    Raises InputError for unknown parameters, values or policies before anything runs.
+    `replication`, `policy`, then by "replication" those of Simulation.means, by "slot" those of Simulation.slots; by "both" gives
+    the two tables. Every policy faces the same traces. The tables are the same at any number of `jobs` (-1: every core), and on the
+    Dask cluster at the address `dask`. Raises InputError for unknown parameters, values or policies before anything runs.
     """
     scenario, vary = scenario or Scenario(), {name: list(values) for name, values in (vary or {}).items()}
-    if by not in ("replication", "slot"):
-        raise InputError(f"by is {by!r}; it must be 'replication' or 'slot'")
+    if by not in ("replication", "slot", "both"):
+        raise InputError(f"by is {by!r}; it must be 'replication', 'slot' or 'both'")
     whole_number("replications", replications)
     whole_number("seed", seed, least=0)
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
+        raise InputError(f"jobs is {jobs!r}; it must be a whole number of processes, or -1 for every core")
     policies = [find_policy(policy) for policy in policies]
     names = [policy.name for policy in policies]
     if not names or len(set(names)) < len(names):
         raise InputError(f"policies are {', '.join(names) or 'missing'}; name at least one, and each once")
     points = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
+    if not points:
+        raise InputError(f"nothing to sweep over: {', '.join(name for name in vary if not vary[name])} has no values")
     cells = list(itertools.product([(point, scenario.vary(**point)) for point in points], range(replications)))
-    tasks = (
-        joblib.delayed(_cell)(point, varied, policies, seed, replication, by) for (point, varied), replication in cells
-    )
+    tasks = (joblib.delayed(_cell)(varied, policies, seed, replication, by) for (_, varied), replication in cells)
     with _backend(dask):
         done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-        tables = list(tqdm(done, total=len(cells), disable=not progress, unit="run", desc=", ".join(vary) or "runs", leave=False))
-    return pd.DataFrame({column: np.concatenate([table[column] for table in tables]) for column in tables[0]})
+        runs = list(tqdm(done, total=len(cells), disable=not progress, unit="run", desc=", ".join(vary) or "runs", leave=False))
+    labels = [{**point, "replication": replication, "policy": name} for (point, _), replication in cells for name in names]
+    means = pd.DataFrame([{**label, **run[0]} for label, run in zip(labels, itertools.chain(*runs), strict=True)])
+    if by == "replication":
+        return means
+    books = [run[1] for run in itertools.chain(*runs)]
+    repeats = [len(book["slot"]) for book in books]
+    slots = pd.DataFrame({column: np.repeat([label[column] for label in labels], repeats) for column in labels[0]})
+    slots = slots.assign(**{column: np.concatenate([book[column] for book in books]) for column in books[0]})
+    return slots if by == "slot" else (means, slots)
 
 
-def _cell(point, scenario, policies, seed, replication, by) -> dict[str, np.ndarray]:
-    """One scenario and replication, every policy: columns of the table."""
-    rows = []
-    for policy in policies:
-        run = simulate(scenario, policy, seed, replication=replication)
-        outcome = run.books if by == "slot" else {name: np.array([value]) for name, value in run.means().items()}
-        count = len(next(iter(outcome.values())))
-        rows.append({**point, "replication": replication, "policy": policy.name})
-        rows[-1] = {**{name: np.repeat(value, count) for name, value in rows[-1].items()}, **outcome}
-    return {column: np.concatenate([row[column] for row in rows]) for column in rows[0]}
+def _cell(scenario, policies, seed, replication, by) -> list[tuple[dict, dict | None]]:
+    """One scenario and replication: the means, and where asked for the slots, of every policy."""
+    runs = [simulate(scenario, policy, seed, replication=replication) for policy in policies]
+    return [(run.means(), None if by == "replication" else run.books) for run in runs]
 
 
 def _backend(dask: str):

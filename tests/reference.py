@@ -1,7 +1,7 @@
 """A second, independent implementation of the simulator and of the myopic optimum: slow, plain Python, for tests only.
 
-It follows DESIGN.md, sections 1 and 2, and shares no code with the package: of edgecache it only reads the attributes of a
-Scenario, its Catalogue and a Trace. Readability goes before speed everywhere.
+It follows DESIGN.md, sections 1 and 2, and shares no code with the package: it only reads the attributes of a Scenario,
+its Catalogue and a Trace. Readability goes before speed everywhere.
 """
 
 import itertools
