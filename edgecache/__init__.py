@@ -1,9 +1,10 @@
 """edgecache: which generative AI models should an edge server keep deployed?
 
 The order of the modules is the order to read them in: catalogue, scenario, demand, costs, decision, optimal, genetic, policies,
-simulator, sweep; then figures and reproduce, which are not imported here because they draw.
+books, simulator, sweep; then figures and reproduce, which are not imported here because they draw.
 """
 
+from .books import Simulation
 from .catalogue import Catalogue, load_catalogue, sample_catalogue
 from .decision import Decision
 from .demand import Trace, poisson_trace
@@ -12,7 +13,7 @@ from .genetic import GA
 from .optimal import Exact
 from .policies import PAPER, POLICIES, EvictionPolicy, eviction_policy
 from .scenario import READINGS, Scenario
-from .simulator import Simulation, simulate
+from .simulator import simulate
 from .sweep import box_statistics, reductions, summarise, sweep, write_table
 
 __all__ = [

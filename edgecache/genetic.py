@@ -55,11 +55,11 @@ class GA:
         Where `record`, the logbook has a row a generation: lowest and mean cost in the population, lowest met so far, evaluations.
         """
         toolbox, log = self.toolbox(decision), tools.Logbook()
-        best, highest, since = None, -1.0, 0
+        best, highest, since, generation = None, -1.0, 0, 0
+        words = toolbox.draw(self.population)
+        population = toolbox.populate(words)
         with np.errstate(divide="ignore"):  # a decision that costs nothing has infinite fitness
-            for generation in range(self.generations + 1):
-                words = toolbox.draw(self.population)
-                population = toolbox.vary(population, fit, words) if generation else toolbox.populate(words)
+            while True:
                 toolbox.repair(population, words)
                 cost = toolbox.evaluate(population)
                 fit = fitness(cost)
@@ -69,10 +69,13 @@ class GA:
                 else:
                     since += 1
                 if record:
-                    lowest, met, tried = cost[leader], float(1 / highest), (generation + 1) * self.population
+                    lowest, met, tried = cost[leader], 1 / highest, (generation + 1) * self.population
                     log.record(generation=generation, lowest=lowest, mean=cost.mean(), met=met, evaluations=tried)
-                if self.convergence and since >= self.convergence:
+                if generation == self.generations or (self.convergence and since >= self.convergence):
                     break
+                generation += 1
+                words = toolbox.draw(self.population)
+                population = toolbox.vary(population, fit, words)
         return best, log
 
     def toolbox(self, decision: Decision) -> base.Toolbox:
