@@ -107,6 +107,7 @@ class Simulation:
             "energy_kwh": books["energy_kwh"].sum(),
             "requests": requests,
             "cloud_requests": cloud,
+            "slots": self.trace.slots,
         }
 
     def _by_slot(self, which: np.ndarray, amount: np.ndarray | None = None) -> np.ndarray:

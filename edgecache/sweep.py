@@ -1,7 +1,9 @@
 """Sweeps: scenarios x policies x replications, in parallel, into one tidy table; and the statistics of such tables."""
 
 import itertools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -91,26 +93,40 @@ def whole_number(name: str, value: object, least: int = 1):
         raise InputError(f"{name} is {value!r}; it must be a whole number, at least {least}")
 
 
-def interval(values: np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
-    """Bootstrap interval (percentile, 10,000 resamples) of the mean of values (n,); NaN is left out, and so is n < 2."""
+def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % bootstrap interval (percentile, 9,999 resamples) of the mean over the last axis of values (..., n), NaN left out.
+
+    Low and high, each (...); NaN where fewer than two values are left.
+    """
     from scipy.stats import bootstrap
 
     values = np.asarray(values, dtype=float)
-    values = values[~np.isnan(values)]
-    if len(values) < 2:
-        return np.nan, np.nan
-    found = bootstrap((values,), np.mean, n_resamples=9999, confidence_level=level, method="percentile", rng=0)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    if values.shape[-1] < 2:
+        return np.full(values.shape[:-1], np.nan), np.full(values.shape[:-1], np.nan)
+    mean = np.nanmean if np.isnan(values).any() else np.mean
+    with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # a resample of NaN alone
+        found = bootstrap((values,), mean, n_resamples=9999, batch=500, axis=-1, method="percentile", rng=0)
+    few = np.isfinite(values).sum(axis=-1) < 2
+    ends = found.confidence_interval
+    return np.where(few, np.nan, ends.low), np.where(few, np.nan, ends.high)
 
 
 def summarise(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
     """Mean over replications and its 95 % bootstrap interval, one row per varied parameter and policy, in the table's order."""
-    keys = [column for column in table.columns[: table.columns.get_loc("policy") + 1] if column != "replication"]
-    rows = []
-    for group, part in table.groupby(keys, sort=False):
-        low, high = interval(part[outcome])
-        rows.append((*group, part[outcome].mean(), low, high))
-    return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high"])
+    keys = _keys(table)
+    wide = table.pivot(index=keys, columns="replication", values=outcome).loc[_groups(table, keys)]
+    low, high = interval(wide.to_numpy())
+    return pd.DataFrame({"mean": wide.mean(axis=1), "low": low, "high": high}).reset_index()
+
+
+def _keys(table: pd.DataFrame) -> list[str]:
+    """The varied parameters and the policy: the columns up to `policy`, but for the replication."""
+    return [column for column in table.columns[: table.columns.get_loc("policy") + 1] if column != "replication"]
+
+
+def _groups(table: pd.DataFrame, keys: list[str]) -> pd.Index:
+    groups = table[keys].drop_duplicates()
+    return pd.Index(groups["policy"]) if len(keys) == 1 else pd.MultiIndex.from_frame(groups)
 
 
 def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_cost") -> pd.DataFrame:
@@ -132,17 +148,15 @@ def _reduction(ours, other, axis=-1):
 
 def box_statistics(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
     """What a box plot draws: quartiles, mean, and whiskers at the 5th and 95th percentile, per varied parameter and policy."""
-    keys = [column for column in table.columns[: table.columns.get_loc("policy") + 1] if column != "replication"]
+    keys = _keys(table)
     shares = {"whislo": 0.05, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.95}
     grouped = table.dropna(subset=[outcome]).groupby(keys, sort=False)[outcome]
     boxes = pd.DataFrame({name: grouped.quantile(share) for name, share in shares.items()})
     return boxes.assign(mean=grouped.mean(), count=grouped.size()).reset_index()
 
 
-def write_table(table: pd.DataFrame, path) -> None:
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a tidy CSV, numbers rounded to 6 significant digits, whole or not at all."""
-    from pathlib import Path
-
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")

@@ -1,0 +1,109 @@
+"""The command line: `edgecache` or `python -m edgecache`."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from .errors import InputError
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="edgecache")
+@click.pass_context
+def cli(context):
+    """Which generative AI models should an edge server keep deployed?"""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command()
+@click.option("--catalogue", type=Path, metavar="FILE", help="CSV of models; the shipped ten services without it.")
+@click.option("--policies", default="random,fifo,lru,lfu,ga,exact", show_default=True, help="Names, comma-separated.")
+@click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage, GB.")
+@click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory, GB.")
+@click.option("--arrival-rate", type=float, default=1.0, show_default=True, help="Requests a slot.")
+@click.option("--zipf", type=float, default=0.8, show_default=True, help="Exponent of the popularity.")
+@click.option("--slots", type=int, default=100, show_default=True, help="Time slots.")
+@click.option("--replications", type=int, default=30, show_default=True, help="Runs, each with its own trace.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other parameter or reading of the scenario.")
+@click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+def simulate(catalogue, policies, replications, seed, settings, style, **parameters):
+    """Simulate policies on the same traces: mean cost a slot with its 95 % interval, delay, hits, backhaul and energy."""
+    from .catalogue import load_catalogue
+    from .scenario import Scenario
+    from .sweep import OUTCOMES, interval, sweep
+
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set is {setting!r}; it must be NAME=VALUE")
+        parameters[name] = _literal(value)
+    scenario = Scenario(**parameters, **({"catalogue": load_catalogue(catalogue)} if catalogue else {}))
+    names = [name.strip() for name in policies.split(",")]
+    table = sweep({}, names, replications, scenario, seed=seed, progress=sys.stderr.isatty(), jobs=1 if replications < 10 else -1)
+    rows = []
+    for name in names:
+        runs = table[table["policy"] == name]
+        low, high = map(float, interval(runs["total_cost"].to_numpy()))
+        means = {outcome: runs[outcome].mean() for outcome in OUTCOMES}
+        rows.append(
+            {"policy": name, "total_cost": means.pop("total_cost"), "total_cost_low": low, "total_cost_high": high, **means}
+        )
+    click.echo(_formatted(rows, style), nl=style != "csv")
+
+
+def _literal(value: str):
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
+
+
+def _formatted(rows: list[dict], style: str) -> str:
+    table = pd.DataFrame(rows)
+    if style == "csv":
+        return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+    if style == "json":
+        clean = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in table.to_dict("records")]
+        return json.dumps(clean, indent=2)
+    return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="Seconds instead of minutes, fewer replications; into build/quick.")
+@click.option("--only", metavar="NAME", help="One notebook: 03-resource-sweeps, resource-sweeps or 03.")
+@click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")
+@click.option("--out", type=Path, metavar="DIR", help="Put figures/, data/results/ and build/executed/ there.")
+@click.option("--dask", default="", metavar="ADDRESS", help="Run the sweeps on a Dask cluster, such as tcp://host:8786.")
+def reproduce(**options):
+    """Redraw every figure of the paper from the notebooks."""
+    from .reproduce import reproduce
+
+    reproduce(**options)
+
+
+def main():
+    """Run the command line; bad input is one sentence on standard error and exit code 2, never a traceback."""
+    try:
+        sys.exit(cli.main(prog_name="edgecache", standalone_mode=False))
+    except InputError as error:
+        _fail(str(error), 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; what was finished is kept", 130)
+
+
+def _fail(message: str, code: int):
+    click.echo(f"edgecache: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

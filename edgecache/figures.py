@@ -1,0 +1,274 @@
+"""The figures: one function a kind of panel, each drawing any tidy table of the right columns; one style for all.
+
+A policy keeps its colour, marker and label everywhere. Every function returns a matplotlib Figure, and `save` writes it as PNG and
+PDF that are byte-identical from run to run.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
+
+from .policies import POLICIES
+from .profiling import PHASES
+from .sweep import summarise
+
+_PALETTE = sns.color_palette("colorblind")
+# colour (colour-blind safe) and marker of each policy; the paper's own method in front
+POLICY_STYLE = {
+    "ga": (_PALETTE[3], "o"),
+    "lfu": (_PALETTE[0], "s"),
+    "lru": (_PALETTE[2], "^"),
+    "fifo": (_PALETTE[1], "D"),
+    "random": (_PALETTE[7], "X"),
+    "exact": ("black", "*"),
+    "lfu-in-cache": (_PALETTE[9], "P"),
+}
+PHASE_STYLE = {
+    "transmission": ("#88ccee", "transmission (8 s / B)"),
+    "io": ("#aa4499", "I/O: disk to GPU memory"),
+    "inference": ("#ddcc77", "inference"),
+}
+LABELS = {
+    "storage_gb": "Storage capacity of the edge server (GB)",
+    "gpu_memory_gb": "GPU memory of the edge server (GB)",
+    "slots": "Number of time slots",
+    "arrival_rate": "Request arrival rate (requests per slot)",
+    "arrival_rate_per_model": "Request arrival rate (requests per slot and model)",
+    "total_cost": "Average cost per slot ($w_1$ s + $w_2$ GB)",
+    "service_delay_s": "Mean service delay (s)",
+    "hit_ratio": "Hit ratio",
+    "fetched_gb": "Backhaul (GB fetched per slot)",
+    "energy_kwh": "Energy (kWh per slot)",
+}
+STYLE = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper"),
+    "font.family": "DejaVu Sans",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "edgecache",
+}
+WIDTH = 4.6  # inches, of a panel
+
+
+def save(figure: Figure, name: str, folder: str | Path) -> Figure:
+    """Write `name`.png and `name`.pdf into the folder, whole or not at all, without dates or versions; returns the figure."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
+        part = folder / f"{name}.{ending}.part"
+        with rc_context(STYLE):
+            figure.savefig(part, format=ending, metadata=metadata)
+        part.replace(folder / f"{name}.{ending}")
+    return figure
+
+
+def digest(table: pd.DataFrame, outcome: str = "total_cost") -> str:
+    """A figure's lines in words, rounded: what nbval can compare where it cannot compare pixels."""
+    wide = summarise(table, outcome).pivot(index=table.columns[0], columns="policy", values="mean")
+    return wide[list(dict.fromkeys(table["policy"]))].map("{:.4g}".format).to_string()
+
+
+def _panels(rows: int, columns: int, width: float = WIDTH, height: float = 3.1):
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
+
+
+def _policies(table: pd.DataFrame) -> dict[str, dict]:
+    """Label, colour and marker of each policy in the table; the paper's proposal last, to be drawn on top."""
+    names = sorted(table["policy"].unique(), key=lambda name: [*reversed(POLICY_STYLE)].index(name) if name in POLICY_STYLE else -1)
+    spare = iter([(colour, "v") for colour in (_PALETTE[4], _PALETTE[5], _PALETTE[6], _PALETTE[8])] * len(names))
+    found = {}
+    for name in names:
+        colour, marker = POLICY_STYLE.get(name) or next(spare)
+        found[name] = {"label": getattr(POLICIES.get(name), "label", name), "color": colour, "marker": marker}
+    return found
+
+
+def _legend(figure: Figure, axis, columns: int = 5):
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=columns, columnspacing=1.0, handletextpad=0.4)
+
+
+def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
+    parameter = table.columns[0]
+    summary = summarise(table, outcome)
+    for order, (name, style) in enumerate(_policies(table).items()):
+        line = summary[summary["policy"] == name]
+        # markers shrink in the order of drawing, so that curves on top of each other can still be told apart
+        size, width = (6, 2.2) if name == "ga" else (max(9 - 1.5 * order, 4), 1.3)
+        sns.lineplot(x=line[parameter], y=line["mean"], ax=axis, legend=False, markersize=size, linewidth=width,
+                     errorbar=None, markeredgecolor="white", **style)  # fmt: skip
+        axis.fill_between(line[parameter], line["low"], line["high"], color=style["color"], alpha=0.15, linewidth=0)
+    axis.set(xlabel=LABELS[xlabel], ylabel=LABELS[outcome], xticks=sorted(summary[parameter].unique()))
+    axis.set_ylim(0, min(1.0, axis.get_ylim()[1] * 1.15) if outcome == "hit_ratio" else None)
+
+
+def cost_trend(table: pd.DataFrame, xlabel: str | None = None) -> Figure:
+    """Fig. 3a/b, 4a/c: mean cost a slot against the first column, one row a replication; bands are 95 % intervals of the mean."""
+    with rc_context(STYLE):
+        figure, (axis,) = _panels(1, 1)
+        _trend(axis, table, "total_cost", xlabel or table.columns[0])
+        _legend(figure, axis, columns=3)
+        _band_note(figure, table)
+    return figure
+
+
+def users_trend(table: pd.DataFrame, xlabel: str | None = None) -> Figure:
+    """The twin of `cost_trend`: what the user feels (delay, hits) and what the operator pays (backhaul, power)."""
+    per_slot = {name: table[name] / table["slots"] for name in ("fetched_gb", "energy_kwh")}
+    table = table.assign(**per_slot)
+    with rc_context(STYLE):
+        figure, axes = _panels(2, 2)
+        for axis, outcome in zip(axes, ("service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh"), strict=True):
+            _trend(axis, table, outcome, xlabel or table.columns[0])
+        _legend(figure, axes[0])
+        _band_note(figure, table)
+    return figure
+
+
+def _band_note(figure: Figure, table: pd.DataFrame):
+    figure.supxlabel(
+        f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications", fontsize=7, color="0.35"
+    )
+
+
+def _boxes(axis, boxes: pd.DataFrame, xlabel: str, ylabel: str):
+    """Grouped box plots from box statistics."""
+    parameter = boxes.columns[0]
+    values = sorted(boxes[parameter].unique())
+    policies = dict(reversed(_policies(boxes).items()))
+    width = 0.8 / len(policies)
+    for place, (name, style) in enumerate(policies.items()):
+        own = boxes[boxes["policy"] == name].set_index(parameter).loc[values]
+        drawn = axis.bxp(
+            own[["whislo", "q1", "med", "q3", "whishi", "mean"]].to_dict("records"),
+            positions=np.arange(len(values)) + (place - (len(policies) - 1) / 2) * width,
+            widths=0.85 * width, showfliers=False, showmeans=True, patch_artist=True, manage_ticks=False,
+            medianprops={"color": "black", "linewidth": 1.2}, whiskerprops={"color": "0.3"}, capprops={"color": "0.3"},
+            meanprops={"marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.5},
+        )  # fmt: skip
+        for box in drawn["boxes"]:
+            box.set(facecolor=style["color"], edgecolor="0.3", linewidth=0.7)
+        axis.plot([], [], linestyle="", marker="s", markersize=7, color=style["color"], label=style["label"])
+    axis.set(xlabel=LABELS[xlabel], ylabel=ylabel, xticks=range(len(values)), xticklabels=[f"{value:g}" for value in values])
+    axis.grid(axis="x", visible=False)
+
+
+_BOX_NOTE = "boxes: quartiles, line: median, dot: mean, whiskers: 5th to 95th percentile"
+
+
+def cost_boxes(boxes: pd.DataFrame, xlabel: str | None = None) -> Figure:
+    """Fig. 3c/d, 4b/d: the distribution of the cost of a slot over all slots of all replications, from `box_statistics`."""
+    with rc_context(STYLE):
+        figure, (axis,) = _panels(1, 1, width=6.4)
+        _boxes(axis, boxes, xlabel or boxes.columns[0], "Cost of a slot ($w_1$ s + $w_2$ GB)")
+        axis.set_ylim(bottom=0)
+        figure.legend(loc="outside upper center", ncols=5, columnspacing=1.0, handletextpad=0.4)
+        figure.supxlabel(_BOX_NOTE + ", over all slots of all replications", fontsize=7, color="0.35")
+    return figure
+
+
+def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = None) -> Figure:
+    """The twin of `cost_boxes`: mean service delay of a slot with requests, and the hit ratio of a replication."""
+    with rc_context(STYLE):
+        figure, axes = _panels(1, 2, width=5.4)
+        _boxes(axes[0], delays, xlabel or delays.columns[0], "Mean service delay of a slot (s)")
+        _boxes(axes[1], hits, xlabel or hits.columns[0], "Hit ratio of a replication")
+        axes[0].set_ylim(bottom=0)
+        axes[1].set_ylim(0, 1)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=5, columnspacing=1.0, handletextpad=0.4)
+        figure.supxlabel(_BOX_NOTE + "; left: over all slots with a request, right: over replications", fontsize=7, color="0.35")
+    return figure
+
+
+def service_delay(delays: pd.DataFrame, note: str) -> Figure:
+    """Fig. 1: first and preloaded service delay of each service, stacked by phase, from `service_delays`; `note` says whence."""
+    order = delays[delays["kind"] == "first"].sort_values("total", ascending=False)["service"]
+    with rc_context(STYLE):
+        figure, (axis,) = _panels(1, 1, width=7.4, height=3.8)
+        for shift, kind in ((-0.2, "first"), (0.2, "preloaded")):
+            own = delays[delays["kind"] == kind].set_index("service").loc[order]
+            bottom = np.zeros(len(own))
+            for phase in PHASES:
+                axis.bar(np.arange(len(own)) + shift, own[phase], 0.36, bottom=bottom, color=PHASE_STYLE[phase][0],
+                         edgecolor="0.25", linewidth=0.5, hatch="" if kind == "first" else "////")  # fmt: skip
+                bottom += own[phase].to_numpy()
+            spread = np.abs(own[["low", "high"]].to_numpy().T - own["total"].to_numpy())
+            top = own["total"].to_numpy()
+            axis.errorbar(np.arange(len(own)) + shift, top, spread, fmt="none", ecolor="0.2", elinewidth=0.8, capsize=2)
+        axis.set(ylabel="Service delay (s)", xticks=range(len(order)), xlim=(-0.6, len(order) - 0.4))
+        axis.set_xticklabels([name.replace("_", " ") for name in order], rotation=30, ha="right", rotation_mode="anchor")
+        axis.grid(axis="x", visible=False)
+        handles = [Patch(facecolor=colour, edgecolor="0.25", label=label) for colour, label in PHASE_STYLE.values()]
+        handles += [Patch(facecolor="white", edgecolor="0.25", label="first service"),
+                    Patch(facecolor="white", edgecolor="0.25", hatch="////", label="preloaded service")]  # fmt: skip
+        axis.legend(handles=handles, loc="upper right")
+        figure.supxlabel(note, fontsize=7, color="0.35")
+    return figure
+
+
+def convergence(log: pd.DataFrame, optimum: float) -> Figure:
+    """Algorithm 1 at one miss: the lowest and the mean decision cost of each generation, and the optimum."""
+    with rc_context(STYLE):
+        figure, (axis,) = _panels(1, 1)
+        axis.axhline(optimum, color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
+        axis.plot(log["generation"], log["mean"], color="0.55", label="mean of the population")
+        axis.plot(log["generation"], log["met"], color=POLICY_STYLE["ga"][0], marker="o", markersize=4, label="best met so far")
+        axis.set(xlabel="Generation", ylabel="Decision cost", ylim=(0, None))
+        axis.legend(loc="upper right")
+    return figure
+
+
+def framework() -> Figure:
+    """Fig. 2: the edge-cloud framework, and the way of a request through it."""
+    with rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(8.6, 4.3))
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.set(xlim=(0, 100), ylim=(0, 50))
+        axis.axis("off")
+
+        def box(x, y, width, height, text, face, weight="normal", size=8, top=False):
+            axis.add_patch(FancyBboxPatch((x, y), width, height, "round,pad=0,rounding_size=1", facecolor=face, edgecolor="0.3"))
+            axis.text(x + width / 2, y + height - 2.2 if top else y + height / 2, text, ha="center", va="center", fontsize=size,
+                      fontweight=weight)  # fmt: skip
+
+        def arrow(start, end, text, at, colour="0.15", ha="center", bend=0.0):
+            axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=1.3,
+                                           connectionstyle=f"arc3,rad={bend}"))  # fmt: skip
+            axis.text(*at, text, ha=ha, va="center", fontsize=7.5, color=colour)
+
+        miss, hit = POLICY_STYLE["ga"][0], POLICY_STYLE["lru"][0]
+        box(2, 14, 14, 22, "Users", "#f4f4f4", "bold", 10, top=True)
+        for row, text in enumerate(("text to image", "text to music", "speech recognition")):
+            box(3.5, 27 - 5 * row, 11, 3.6, text, "white", size=7)
+        box(31, 4, 36, 42, "Edge server", "#eaf2f8", "bold", 10, top=True)
+        box(34, 31, 30, 10.5, "Deployed models  x(t)", "white", size=8, top=True)
+        for column, text in enumerate(("GPT-2", "BLIP", "BERT", "free")):
+            box(35.2 + 7 * column, 32.5, 6.4, 4.6, text, "#d5f0e3" if text != "free" else "#f4f4f4", size=7)
+        box(34, 17.5, 30, 8.5, "Deployment decision at a miss\nwhich models stay: GA, Exact, LRU, ...", "white")
+        box(34, 6, 30, 7.5, "storage $\\leq$ S,  GPU memory $\\leq$ G,\npower $\\leq$ E   (eqs. 1 to 3)", "white")
+        box(84, 11, 14, 30, "Cloud server", "#fdf3e1", "bold", 10, top=True)
+        for row, text in enumerate(("model 1", "model 2", "...", "model I")):
+            box(85.5, 31.5 - 5.6 * row, 11, 4.2, text, "white", size=7)
+        arrow((16, 34), (34, 37.5), "1  request", (24.5, 38.2))
+        arrow((34, 32.5), (16, 29), "2  hit: waits k", (24.5, 28.2), hit)
+        arrow((49, 31), (49, 26), "3  miss", (50.5, 28.5), miss, ha="left")
+        arrow((64, 21.5), (84, 21.5), "4  ask for the model", (75.5, 19.5), miss)
+        arrow((84, 27), (64, 33.5), "5  transmission 8 s / B", (75.5, 34), miss)
+        arrow((40, 26), (40, 31), "evict, deploy", (38.8, 28.5), miss, ha="right")
+        arrow((49, 17.5), (49, 13.5), "within", (50.5, 15.5), "0.35", ha="left")
+        arrow((34, 20), (16, 18.5), "6  I/O l, inference k", (23.6, 16.6), miss)
+    return figure

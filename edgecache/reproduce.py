@@ -1,0 +1,93 @@
+"""Run the notebooks as a batch with papermill: every figure into figures/, every table into data/results/."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from .errors import InputError, unknown
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def notebooks(only: str | None = None) -> list[Path]:
+    """The numbered notebooks in order, or the one named `only`: `03-resource-sweeps`, `resource-sweeps` or `03`."""
+    found = sorted(NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))
+    if not found:
+        raise InputError(f"there are no notebooks in {NOTEBOOKS}: reproduce works in a checkout of edgecache")
+    if only is None:
+        return found
+    named = [path for path in found if only in (path.stem, path.stem[:2], path.stem[3:])]
+    if not named:
+        raise unknown("notebook", only, [path.stem for path in found])
+    return named
+
+
+def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, out: Path | None = None, dask: str = "") -> None:
+    """Execute the notebooks one after the other, at full size or `quick`, and print where the time went.
+
+    Below `out` (the checkout; `quick`: build/quick) come figures/, data/results/ and the executed copies, build/executed/. What a
+    notebook makes is put there when the whole notebook has succeeded, so an interrupted run leaves nothing half-written.
+    """
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hijack the run
+    if not sys.stderr.isatty():
+        os.environ["TQDM_DISABLE"] = "1"
+    chosen, started = notebooks(only), time.perf_counter()
+    out = (out or (ROOT / "build/quick" if quick else ROOT)).absolute()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out is {out}, which is a file; it must be a folder")
+    for number, path in enumerate(chosen, start=1):
+        print(f"[{number}/{len(chosen)}] {path.stem}", flush=True)
+        _run(path, out, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask})
+    print(f"all in {time.perf_counter() - started:.1f} s: figures in {out / 'figures'}, tables in {out / 'data/results'}")
+
+
+def _full_size(path: Path) -> dict:
+    return yaml.safe_load((NOTEBOOKS / "params" / f"{path.stem}.yaml").read_text()) or {}
+
+
+def _run(path: Path, out: Path, parameters: dict) -> None:
+    import papermill
+
+    staging = out / "build" / "staging" / path.stem
+    shutil.rmtree(staging, ignore_errors=True)
+    parameters |= {"figures": str(staging / "figures"), "results": str(staging / "results")}
+    declared = papermill.inspect_notebook(str(path))
+    for name in list(parameters):
+        if name in ("jobs", "dask") and name not in declared:
+            del parameters[name]  # a notebook without a sweep
+        elif name not in declared:
+            raise unknown(f"parameter of {path.name}", name, declared)
+    executed = staging / path.name
+    executed.parent.mkdir(parents=True)
+    started = time.perf_counter()
+    try:
+        notebook = papermill.execute_notebook(
+            path, executed, parameters, kernel_name="python3", cwd=str(path.parent), progress_bar=False,
+            stderr_file=sys.stderr if sys.stderr.isatty() else None,
+        )  # fmt: skip
+    except papermill.PapermillExecutionError as error:
+        if error.ename in ("InputError", "PolicyError"):
+            raise InputError(f"{path.name}, cell {error.exec_count}: {error.evalue}") from None
+        raise
+    for source, target in (("figures", "figures"), ("results", "data/results")):
+        (out / target).mkdir(parents=True, exist_ok=True)
+        for file in sorted((staging / source).glob("*")):
+            file.replace(out / target / file.name)
+    (out / "build/executed").mkdir(parents=True, exist_ok=True)
+    executed.replace(out / "build/executed" / path.name)
+    shutil.rmtree(staging)
+    print(_where_time_went(notebook.cells, time.perf_counter() - started), flush=True)
+
+
+def _where_time_went(cells: Sequence, seconds: float) -> str:
+    """The total, and the cells that took over a second, by their first line."""
+    spent = [(cell.metadata.papermill.duration or 0.0, cell.source.splitlines()[0]) for cell in cells if cell.cell_type == "code"]
+    rows = [f"    {took:5.1f} s  {line[:100]}" for took, line in spent if took >= 1.0]
+    rest = seconds - sum(took for took, _ in spent if took >= 1.0)
+    return "\n".join([f"  {seconds:.1f} s, of which", *rows, f"    {rest:5.1f} s  starting the kernel and the other cells"])
