@@ -5,7 +5,7 @@ services; `load_catalogue` reads a user's own CSV and `sample_catalogue` draws o
 """
 
 import csv
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +69,7 @@ class Catalogue:
         """The catalogue as a tidy pandas table, one row a model."""
         import pandas as pd
 
-        return pd.DataFrame({field.name: getattr(self, field.name) for field in fields(self)})
+        return pd.DataFrame({"service": self.services, **{feature: getattr(self, feature) for feature in TABLE_I}})
 
 
 def load_catalogue(path: str | Path = SHIPPED) -> Catalogue:

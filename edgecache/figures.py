@@ -55,7 +55,7 @@ STYLE = {
     "grid.color": "0.9",
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "savefig.dpi": 200,
+    "savefig.dpi": 160,
     "pdf.fonttype": 42,
     "svg.hashsalt": "edgecache",
 }
@@ -70,12 +70,13 @@ def save(figure: Figure, name: str, folder: str | Path) -> Figure:
         part = folder / f"{name}.{ending}.part"
         with rc_context(STYLE):
             figure.savefig(part, format=ending, metadata=metadata)
+        figure.set_layout_engine("none")  # laid out once: the second format and the notebook's display need not solve it again
         part.replace(folder / f"{name}.{ending}")
     return figure
 
 
 def digest(table: pd.DataFrame, outcome: str = "total_cost") -> str:
-    """A figure's lines in words, rounded: what nbval can compare where it cannot compare pixels."""
+    """A trend's lines as text, rounded to 4 digits: what nbval compares, since it cannot compare pixels."""
     wide = summarise(table, outcome).pivot(index=table.columns[0], columns="policy", values="mean")
     return wide[list(dict.fromkeys(table["policy"]))].map("{:.4g}".format).to_string()
 
@@ -108,10 +109,10 @@ def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
         line = summary[summary["policy"] == name]
         # markers shrink in the order of drawing, so that curves on top of each other can still be told apart
         size, width = (6, 2.2) if name == "ga" else (max(9 - 1.5 * order, 4), 1.3)
-        sns.lineplot(x=line[parameter], y=line["mean"], ax=axis, legend=False, markersize=size, linewidth=width,
-                     errorbar=None, markeredgecolor="white", **style)  # fmt: skip
+        axis.plot(line[parameter], line["mean"], markersize=size, linewidth=width, markeredgecolor="white", **style)
         axis.fill_between(line[parameter], line["low"], line["high"], color=style["color"], alpha=0.15, linewidth=0)
-    axis.set(xlabel=LABELS[xlabel], ylabel=LABELS[outcome], xticks=sorted(summary[parameter].unique()))
+    ticks = sorted(summary[parameter].unique())
+    axis.set(xlabel=LABELS[xlabel], ylabel=LABELS[outcome], xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
     axis.set_ylim(0, min(1.0, axis.get_ylim()[1] * 1.15) if outcome == "hit_ratio" else None)
 
 
@@ -157,7 +158,7 @@ def _boxes(axis, boxes: pd.DataFrame, xlabel: str, ylabel: str):
             positions=np.arange(len(values)) + (place - (len(policies) - 1) / 2) * width,
             widths=0.85 * width, showfliers=False, showmeans=True, patch_artist=True, manage_ticks=False,
             medianprops={"color": "black", "linewidth": 1.2}, whiskerprops={"color": "0.3"}, capprops={"color": "0.3"},
-            meanprops={"marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.5},
+            meanprops={"marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgecolor": "0.1", "mew": 0.5},
         )  # fmt: skip
         for box in drawn["boxes"]:
             box.set(facecolor=style["color"], edgecolor="0.3", linewidth=0.7)
@@ -265,10 +266,10 @@ def framework() -> Figure:
             box(85.5, 31.5 - 5.6 * row, 11, 4.2, text, "white", size=7)
         arrow((16, 34), (34, 37.5), "1  request", (24.5, 38.2))
         arrow((34, 32.5), (16, 29), "2  hit: waits k", (24.5, 28.2), hit)
-        arrow((49, 31), (49, 26), "3  miss", (50.5, 28.5), miss, ha="left")
+        arrow((55, 31), (55, 26), "3  miss", (56.5, 28.5), miss, ha="left")
         arrow((64, 21.5), (84, 21.5), "4  ask for the model", (75.5, 19.5), miss)
         arrow((84, 27), (64, 33.5), "5  transmission 8 s / B", (75.5, 34), miss)
-        arrow((40, 26), (40, 31), "evict, deploy", (38.8, 28.5), miss, ha="right")
+        arrow((49, 26), (49, 31), "evict, deploy", (47.8, 28.5), miss, ha="right")
         arrow((49, 17.5), (49, 13.5), "within", (50.5, 15.5), "0.35", ha="left")
         arrow((34, 20), (16, 18.5), "6  I/O l, inference k", (23.6, 16.6), miss)
     return figure

@@ -32,7 +32,7 @@ class GA:
     tournament: int = 3
     crossover: float = 0.8  # probability that a pair crosses over, at two points
     mutation: float = 0.2  # probability that an individual mutates, each gene then with probability 1 / I
-    convergence: int = 20
+    convergence: int = 10
     name: str = "ga"
     label: str = "Proposed (GA)"
 

@@ -23,7 +23,7 @@ def draw_records(
     executions: int = 10,
     spread: float = 0.1,
 ) -> pd.DataFrame:
-    """Records drawn around the catalogue's delays, not measured: each phase log-normal of the catalogue's median and sigma `spread`.
+    """Records drawn around the catalogue's delays, not measured: each phase log-normal of that median and of sigma `spread`.
 
     Transmission is (4), io (5) and inference (6) for a model that is not deployed; s. Raises InputError for counts below 1 or a
     negative spread.
@@ -50,7 +50,7 @@ def draw_records(
 
 
 def service_delays(records: pd.DataFrame) -> pd.DataFrame:
-    """Per service and kind (first, preloaded): the median of each phase and of the total, and the total's 5th and 95th percentile; s."""
+    """Per service and kind (first, preloaded): medians of the phases and the total, its 5th and 95th percentile; s."""
     kind = np.where(records["execution"] == 0, "first", "preloaded")
     records = records.assign(kind=pd.Categorical(kind, ["first", "preloaded"]))
     by_kind = records.groupby(["service", "kind"], sort=False, observed=True)

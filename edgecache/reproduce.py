@@ -56,7 +56,7 @@ def _run(path: Path, out: Path, parameters: dict) -> None:
 
     staging = out / "build" / "staging" / path.stem
     shutil.rmtree(staging, ignore_errors=True)
-    parameters |= {"figures": str(staging / "figures"), "results": str(staging / "results")}
+    parameters |= {"figures_folder": str(staging / "figures"), "results_folder": str(staging / "results")}
     declared = papermill.inspect_notebook(str(path))
     for name in list(parameters):
         if name in ("jobs", "dask") and name not in declared:
@@ -69,6 +69,7 @@ def _run(path: Path, out: Path, parameters: dict) -> None:
     try:
         notebook = papermill.execute_notebook(
             path, executed, parameters, kernel_name="python3", cwd=str(path.parent), progress_bar=False,
+            extra_arguments=["--log-level=ERROR"],  # not the kernel's warning that loopback is not encrypted
             stderr_file=sys.stderr if sys.stderr.isatty() else None,
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:

@@ -141,7 +141,7 @@ def simulate(
     size = len(scenario.catalogue)
     if len(trace.popularity) != size:
         raise InputError(f"the trace has {len(trace.popularity)} models, but the catalogue has {size}")
-    models, server = _start(scenario, trace, luck)
+    models, server = start(scenario, trace, luck)
     outcome = np.empty(len(trace), dtype=np.uint8)
     evictions = np.empty((len(trace), 3), dtype=np.int64)
     if isinstance(policy, EvictionPolicy):
@@ -163,7 +163,7 @@ def simulate(
     return Simulation(scenario, trace, policy.name, outcome, evictions[: server["evictions"][0]].copy())
 
 
-def _start(scenario: Scenario, trace: Trace, luck: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+def start(scenario: Scenario, trace: Trace, luck: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
     """The state before the first request: an empty server. MODEL (I + 1,) and SERVER (1,)."""
     c, size = scenario.catalogue, len(scenario.catalogue)
     models, server = np.zeros(size + 1, dtype=MODEL), np.zeros(1, dtype=SERVER)

@@ -155,10 +155,14 @@ def box_statistics(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataF
     return boxes.assign(mean=grouped.mean(), count=grouped.size()).reset_index()
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a tidy CSV, numbers rounded to 6 significant digits, whole or not at all."""
+def write_table(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
+    """Write a tidy CSV, numbers rounded to 6 significant digits, whole or not at all; returns the table as written.
+
+    Figures are drawn from what is returned, so that they show the committed numbers and no machine's last digits.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
     part.replace(path)
+    return pd.read_csv(path)

@@ -5,7 +5,7 @@ import pytest
 from cases import make_catalogue, make_decision
 from numpy.testing import assert_allclose, assert_array_equal
 
-from edgecache import READINGS, Scenario, Trace, costs, poisson_trace, simulate
+from edgecache import READINGS, Exact, Scenario, Trace, costs, poisson_trace, simulate
 
 # ---- the equations, one by one, on three models: s = 10, 20, 5 GB; g = 2, 3, 1 GB; e = 0.1, 0.2, 0.05 kW
 
@@ -306,8 +306,6 @@ def test_fits_weighs_all_three_capacities():
     ],
 )
 def test_exact_decides_by_these_costs(readings, kept):
-    from edgecache import Exact
-
     assert np.flatnonzero(Exact().decide(decision(**readings))).tolist() == sorted([*kept, C])
 
 

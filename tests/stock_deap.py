@@ -1,0 +1,70 @@
+"""The genetic algorithm as DEAP's own tutorial writes it: the reference that edgecache's GA is compared with.
+
+Stock `algorithms.eaSimple` on list individuals with DEAP's own operators and a fitness in plain Python: sums over lists, local
+variables, no NumPy inside the loop. Only the repair is not DEAP's; the toolbox's `clone` is its default, a deep copy. It draws
+from the global `random`, as DEAP does, and leaves its state as it was.
+"""
+
+import random
+
+import numpy as np
+from deap import algorithms, base, creator, tools
+
+POPULATION, GENERATIONS, TOURNAMENT, CROSSOVER, MUTATION = 50, 50, 3, 0.8, 0.2
+
+creator.create("StockFitness", base.Fitness, weights=(1.0,))
+creator.create("StockIndividual", list, fitness=creator.StockFitness)
+
+
+def repair_and_evaluate(decision):
+    """The fitness of an individual, 1 / cost, once it is repaired in place; the decision's numbers are bound as plain lists."""
+    requested = decision.requested
+    forbidden = [i for i, deployed in enumerate(decision.deployed.tolist()) if not deployed and i != requested]
+    holding, leaving = decision.holding_cost.tolist(), decision.leaving_cost.tolist()
+    (size, memory, power), (storage, gpu_memory, watts) = decision.prices.needs.tolist(), decision.prices.capacities.tolist()
+
+    def evaluate(individual, choice=random.choice):
+        for i in forbidden:
+            individual[i] = 0
+        individual[requested] = 1
+        cost = s = g = e = 0.0
+        for i, gene in enumerate(individual):
+            if gene:
+                cost += holding[i]
+                s += size[i]
+                g += memory[i]
+                e += power[i]
+            else:
+                cost += leaving[i]
+        while s > storage or g > gpu_memory or e > watts:
+            i = choice([i for i, gene in enumerate(individual) if gene and i != requested])
+            individual[i] = 0
+            cost += leaving[i] - holding[i]
+            s -= size[i]
+            g -= memory[i]
+            e -= power[i]
+        return (1 / cost,)
+
+    return evaluate
+
+
+def stock_decide(decision, seed):
+    """The best deployment that stock DEAP finds, bool (I,), and its cost."""
+    size = len(decision.deployed)
+    toolbox = base.Toolbox()
+    toolbox.register("gene", random.randint, 0, 1)
+    toolbox.register("individual", tools.initRepeat, creator.StockIndividual, toolbox.gene, size)
+    toolbox.register("population", tools.initRepeat, list, toolbox.individual, POPULATION)
+    toolbox.register("evaluate", repair_and_evaluate(decision))
+    toolbox.register("select", tools.selTournament, tournsize=TOURNAMENT)
+    toolbox.register("mate", tools.cxTwoPoint)
+    toolbox.register("mutate", tools.mutFlipBit, indpb=1 / size)
+    best = tools.HallOfFame(1)
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        algorithms.eaSimple(toolbox.population(), toolbox, CROSSOVER, MUTATION, GENERATIONS, halloffame=best, verbose=False)
+    finally:
+        random.setstate(state)
+    chosen = np.array(best[0], dtype=bool)
+    return chosen, float(decision.cost(chosen))
