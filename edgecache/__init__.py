@@ -1,7 +1,7 @@
 """edgecache: which generative AI models should an edge server keep deployed?
 
-The order of the modules is the order to read them in: catalogue, scenario, demand, costs, decision, optimal, genetic, policies,
-books, simulator, sweep; then figures and reproduce, which are not imported here because they draw.
+Read the modules in this order: errors, catalogue, scenario, demand, costs, decision, optimal, genetic, policies, books, simulator,
+sweep, profiling, figures, reproduce. Each imports only from those before it; the last two are not imported here, for they draw.
 """
 
 from .books import Simulation

@@ -4,6 +4,7 @@ A policy keeps its colour, marker and label everywhere. Every function returns a
 PDF that are byte-identical from run to run.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,7 @@ STYLE = {
     "svg.hashsalt": "edgecache",
 }
 WIDTH = 4.6  # inches, of a panel
+USERS = ("service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh")  # what users feel, and what the operator pays for it
 
 
 def save(figure: Figure, name: str, folder: str | Path) -> Figure:
@@ -97,7 +99,7 @@ def _policies(table: pd.DataFrame) -> dict[str, dict]:
     return found
 
 
-def _legend(figure: Figure, axis, columns: int = 5):
+def _legend(figure: Figure, axis, columns: int):
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=columns, columnspacing=1.0, handletextpad=0.4)
 
@@ -116,25 +118,18 @@ def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
     axis.set_ylim(0, min(1.0, axis.get_ylim()[1] * 1.15) if outcome == "hit_ratio" else None)
 
 
-def cost_trend(table: pd.DataFrame, xlabel: str | None = None) -> Figure:
-    """Fig. 3a/b, 4a/c: mean cost a slot against the first column, one row a replication; bands are 95 % intervals of the mean."""
-    with rc_context(STYLE):
-        figure, (axis,) = _panels(1, 1)
-        _trend(axis, table, "total_cost", xlabel or table.columns[0])
-        _legend(figure, axis, columns=3)
-        _band_note(figure, table)
-    return figure
+def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabel: str | None = None) -> Figure:
+    """Fig. 3a/b, 4a/c and their twins: means against the first column of a table with one row a replication, a panel an outcome.
 
-
-def users_trend(table: pd.DataFrame, xlabel: str | None = None) -> Figure:
-    """The twin of `cost_trend`: what the user feels (delay, hits) and what the operator pays (backhaul, power)."""
-    per_slot = {name: table[name] / table["slots"] for name in ("fetched_gb", "energy_kwh")}
-    table = table.assign(**per_slot)
+    Bands are 95 % intervals of the mean. Backhaul and energy, sums in the table, are drawn per slot.
+    """
+    table = table.assign(**{name: table[name] / table["slots"] for name in ("fetched_gb", "energy_kwh")})
+    columns = min(len(outcomes), 2)
     with rc_context(STYLE):
-        figure, axes = _panels(2, 2)
-        for axis, outcome in zip(axes, ("service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh"), strict=True):
+        figure, axes = _panels(len(outcomes) // columns, columns)
+        for axis, outcome in zip(axes, outcomes, strict=True):
             _trend(axis, table, outcome, xlabel or table.columns[0])
-        _legend(figure, axes[0])
+        _legend(figure, axes[0], columns=3 if columns == 1 else 5)
         _band_note(figure, table)
     return figure
 

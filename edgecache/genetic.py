@@ -56,11 +56,11 @@ class GA:
         """
         toolbox, log = self.toolbox(decision), tools.Logbook()
         best, highest, since, generation = None, -1.0, 0, 0
-        words = toolbox.draw(self.population)
-        population = toolbox.populate(words)
+        words = toolbox.draw((self.generations + 1) * self.population).reshape(-1, self.population)
+        population = toolbox.populate(words[0])
         with np.errstate(divide="ignore"):  # a decision that costs nothing has infinite fitness
             while True:
-                toolbox.repair(population, words)
+                toolbox.repair(population, words[generation])
                 cost = toolbox.evaluate(population)
                 fit = fitness(cost)
                 leader = fit.argmax()
@@ -74,8 +74,7 @@ class GA:
                 if generation == self.generations or (self.convergence and since >= self.convergence):
                     break
                 generation += 1
-                words = toolbox.draw(self.population)
-                population = toolbox.vary(population, fit, words)
+                population = toolbox.vary(population, fit, words[generation])
         return best, log
 
     def toolbox(self, decision: Decision) -> base.Toolbox:

@@ -5,6 +5,8 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
@@ -29,21 +31,33 @@ def notebooks(only: str | None = None) -> list[Path]:
 
 
 def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, out: Path | None = None, dask: str = "") -> None:
-    """Execute the notebooks one after the other, at full size or `quick`, and print where the time went.
+    """Execute the notebooks, two at a time, at full size or `quick`, and print where the time went.
 
     Below `out` (the checkout; `quick`: build/quick) come figures/, data/results/ and the executed copies, build/executed/. What a
     notebook makes is put there when the whole notebook has succeeded, so an interrupted run leaves nothing half-written.
     """
+    chosen, started = notebooks(only), time.perf_counter()
+    out = (out or (ROOT / "build/quick" if quick else ROOT)).absolute()
+    if jobs == 0:
+        raise InputError("--jobs is 0; it must be a number of processes, or -1 for every core")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out is {out}, which is a file; it must be a folder")
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hijack the run
     if not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"
-    chosen, started = notebooks(only), time.perf_counter()
-    out = (out or (ROOT / "build/quick" if quick else ROOT)).absolute()
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out is {out}, which is a file; it must be a folder")
-    for number, path in enumerate(chosen, start=1):
-        print(f"[{number}/{len(chosen)}] {path.stem}", flush=True)
-        _run(path, out, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask})
+    print(f"running {', '.join(path.stem for path in chosen)}", flush=True)
+    # processes, for papermill changes the working directory; two, for drawing keeps one core busy while sweeps use all; the last
+    # notebooks have the longest sweeps, so they start first
+    pool = ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn"))
+    try:
+        runs = [
+            pool.submit(_run, path, out, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask}, number % 2)
+            for number, path in enumerate(reversed(chosen))
+        ]
+        for done in as_completed(runs):
+            print(done.result(), flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
     print(f"all in {time.perf_counter() - started:.1f} s: figures in {out / 'figures'}, tables in {out / 'data/results'}")
 
 
@@ -51,9 +65,10 @@ def _full_size(path: Path) -> dict:
     return yaml.safe_load((NOTEBOOKS / "params" / f"{path.stem}.yaml").read_text()) or {}
 
 
-def _run(path: Path, out: Path, parameters: dict) -> None:
+def _run(path: Path, out: Path, parameters: dict, line: int) -> str:
     import papermill
 
+    os.environ["TQDM_POSITION"] = str(line)  # the terminal's line for this notebook's progress bars
     staging = out / "build" / "staging" / path.stem
     shutil.rmtree(staging, ignore_errors=True)
     parameters |= {"figures_folder": str(staging / "figures"), "results_folder": str(staging / "results")}
@@ -74,6 +89,7 @@ def _run(path: Path, out: Path, parameters: dict) -> None:
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         if error.ename in ("InputError", "PolicyError"):
+            shutil.rmtree(staging)
             raise InputError(f"{path.name}, cell {error.exec_count}: {error.evalue}") from None
         raise
     for source, target in (("figures", "figures"), ("results", "data/results")):
@@ -83,12 +99,12 @@ def _run(path: Path, out: Path, parameters: dict) -> None:
     (out / "build/executed").mkdir(parents=True, exist_ok=True)
     executed.replace(out / "build/executed" / path.name)
     shutil.rmtree(staging)
-    print(_where_time_went(notebook.cells, time.perf_counter() - started), flush=True)
+    return _where_time_went(path.stem, notebook.cells, time.perf_counter() - started)
 
 
-def _where_time_went(cells: Sequence, seconds: float) -> str:
+def _where_time_went(name: str, cells: Sequence, seconds: float) -> str:
     """The total, and the cells that took over a second, by their first line."""
     spent = [(cell.metadata.papermill.duration or 0.0, cell.source.splitlines()[0]) for cell in cells if cell.cell_type == "code"]
     rows = [f"    {took:5.1f} s  {line[:100]}" for took, line in spent if took >= 1.0]
     rest = seconds - sum(took for took, _ in spent if took >= 1.0)
-    return "\n".join([f"  {seconds:.1f} s, of which", *rows, f"    {rest:5.1f} s  starting the kernel and the other cells"])
+    return "\n".join([f"{name}: {seconds:.1f} s, of which", *rows, f"    {rest:5.1f} s  starting the kernel and the other cells"])

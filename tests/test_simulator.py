@@ -137,6 +137,12 @@ def test_a_trace_without_requests(charge, active_cycle):
     assert_same_as_reference(scenario, trace, "lru")
 
 
+def test_columns_have_the_same_types_with_and_without_requests():
+    empty, full = (simulate(Scenario(slots=2), "lru", trace=make_trace(10, *slots)) for slots in ([[], []], [[0, 0], [1]]))
+    assert empty.slots.dtypes.to_dict() == full.slots.dtypes.to_dict()
+    assert [type(value) for value in empty.means().values()] == [type(value) for value in full.means().values()]
+
+
 def test_a_server_that_holds_everything_fetches_each_model_once():
     scenario = Scenario(storage_gb=1e3, gpu_memory_gb=1e3, energy_capacity_kw=9.0, slots=200)
     run = simulate(scenario, "lru", 3)

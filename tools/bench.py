@@ -34,9 +34,12 @@ def seconds(work: Callable) -> float:
 
 
 def compare(ours: Callable, reference: Callable, turns: int) -> tuple[float, float, float]:
-    """Median seconds of ours and of the reference, and the median of reference / ours, over turns taken one after the other."""
-    ours(), reference()
-    pairs = np.array([(seconds(ours), seconds(reference)) for _ in range(turns)])
+    """Median seconds of ours and of the reference, and the median of reference / ours, over turns taken one after the other.
+
+    Each prepares a run, untimed, and returns the work to time.
+    """
+    seconds(ours()), seconds(reference())
+    pairs = np.array([(seconds(ours()), seconds(reference())) for _ in range(turns)])
     return *np.median(pairs, axis=0), float(np.median(pairs[:, 1] / pairs[:, 0]))
 
 
@@ -73,18 +76,15 @@ def request_loop(models: int, folder: str) -> None:
 
     for name, native in (("lru", libcachesim.LRU), ("fifo", libcachesim.FIFO), ("lfu-in-cache", libcachesim.LFU)):
         policy = ec.POLICIES[name]
-        states = [start(scenario, trace, np.random.SeedSequence(0)) for _ in range(12)]
-        caches = [
-            (native(capacity), libcachesim.TraceReader(str(file), libcachesim.TraceType.ORACLE_GENERAL_TRACE)) for _ in range(12)
-        ]
+        rank, by_request = policy.rank or front, policy.queue == "request"
 
-        def ours(states=states, policy=policy):
-            rank, by_request = policy.rank or front, policy.queue == "request"
-            play(trace.model, *states.pop(), outcome, evictions, rank, policy.rank is not None, by_request, False)
+        def ours(policy=policy, rank=rank, by_request=by_request):
+            state = start(scenario, trace, np.random.SeedSequence(0))
+            return lambda: play(trace.model, *state, outcome, evictions, rank, policy.rank is not None, by_request)
 
-        def reference(caches=caches, name=name):
-            cache, reader = caches.pop()
-            missed[name] = cache.process_trace(reader)[0]
+        def reference(name=name, native=native):
+            cache, reader = native(capacity), libcachesim.TraceReader(str(file), libcachesim.TraceType.ORACLE_GENERAL_TRACE)
+            return lambda: missed.__setitem__(name, cache.process_trace(reader)[0])
 
         a, b, ratio = compare(ours, reference, turns=9)
         assert round(missed[name] * count) == (outcome == 0).sum(), f"{name}: not the same hits"
@@ -129,14 +129,14 @@ def genetic(decisions: list[ec.Decision]) -> None:
     from stock_deap import stock_decide
 
     ga = ec.GA(convergence=0)
-    a, b, ratio = compare(lambda: ga.decide(decisions[0]), lambda: stock_decide(decisions[0], 0), turns=15)
+    a, b, ratio = compare(lambda: lambda: ga.decide(decisions[0]), lambda: lambda: stock_decide(decisions[0], 0), turns=15)
     report("GA decision, stock DEAP", a * 1e3, b * 1e3, "ms a decision", ratio, "at least 80", ratio >= 80)
     least = np.array([d.cost(ec.Exact().decide(d)) for d in decisions])
     ours = np.isclose([d.cost(ga.decide(d)) for d in decisions], least, rtol=1e-9, atol=0).mean()
     stock = np.isclose([stock_decide(d, k)[1] for k, d in enumerate(decisions)], least, rtol=1e-9, atol=0).mean()
     report("GA decision, how often optimal", ours, stock, "share of decisions", ours / stock, "at least 1", ours >= stock)
     default = ec.GA()
-    a, b, ratio = compare(lambda: default.decide(decisions[0]), lambda: stock_decide(decisions[0], 0), turns=15)
+    a, b, ratio = compare(lambda: lambda: default.decide(decisions[0]), lambda: lambda: stock_decide(decisions[0], 0), turns=15)
     report("GA decision, stopping at convergence", a * 1e3, b * 1e3, "ms a decision", ratio, "", None)
 
 
@@ -162,9 +162,9 @@ def exact(decisions: list[ec.Decision]) -> None:
             milp(-worth, integrality=np.ones(len(worth)), bounds=Bounds(0, 1), constraints=LinearConstraint(needs, ub=free))
 
     scale = 1e6 / len(problems)
-    a, b, ratio = compare(ours, highs, turns=9)
+    a, b, ratio = compare(lambda: ours, lambda: highs, turns=9)
     report("Exact, milp", a * scale, b * scale, "us a knapsack", ratio, "at least 500", ratio >= 500)
-    a, b, ratio = compare(whole, highs, turns=9)
+    a, b, ratio = compare(lambda: whole, lambda: highs, turns=9)
     report("Exact with the decision's costs, milp", a * scale, b * scale, "us a decision", ratio, "", None)
 
 

@@ -1,0 +1,84 @@
+"""What stands beside the package: the lock, environment.yml, the notebooks as committed, and their parameters."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import edgecache
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_lock_names_no_host_and_pins_every_hash():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pins = re.split(r"\n(?=\S)", lock.strip())
+    assert len(pins) > 50
+    assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)
+    locked = {pin.split("==")[0] for pin in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    wanted += [name for extra in project["project"]["optional-dependencies"].values() for name in extra]
+    assert {re.match(r"[\w.-]+", requirement).group() for requirement in wanted} <= locked
+
+
+def test_environment_yml_is_up_to_date():
+    subprocess.run([sys.executable, ROOT / "tools/environment.py", "--check"], check=True)
+    packages = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert any(isinstance(name, str) and name.startswith("matplotlib-base") for name in packages)
+
+
+def test_the_version_is_one_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"## {version} " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_code_is_formatted_and_linted():
+    for command in (["check"], ["format", "--check"]):
+        subprocess.run([f"{sys.prefix}/bin/ruff", *command, "-q", ROOT], check=True)
+
+
+def test_imports_run_one_way():
+    order = re.search(r"in this order: ([a-z, ]+)\.", edgecache.__doc__.replace("\n", " ")).group(1).split(", ")
+    files = {file.stem: file.read_text() for file in (ROOT / "edgecache").glob("*.py")}
+    assert set(order) == set(files) - {"__init__", "__main__"}
+    for place, name in enumerate(order):
+        imported = re.findall(r"^\s*from \.(\w*) import (\w+)", files[name], re.MULTILINE)
+        for module in [module or names for module, names in imported]:
+            assert module in order[:place], f"{name} imports {module}, which comes later"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_executed_and_normalised(path):
+    notebook = json.loads(path.read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1)), "run `make notebooks`"
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    texts = [output for output in outputs if output["output_type"] == "stream" or "text/plain" in output.get("data", {})]
+    assert len(texts) >= 5, "nbval compares text alone"
+    assert "widgets" not in notebook["metadata"] and not [cell for cell in code if "execution" in cell["metadata"]]
+    parameters = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(parameters) == 1
+    title = notebook["cells"][0]["source"]
+    assert "".join(title).splitlines()[0].endswith("?"), "a notebook answers one question"
+
+
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem[:2].isdigit()], ids=lambda path: path.stem)
+def test_full_size_parameters_are_known_and_give_at_least_30_replications_a_point(path):
+    import papermill
+
+    declared = papermill.inspect_notebook(str(path))
+    full = yaml.safe_load((ROOT / "notebooks/params" / f"{path.stem}.yaml").read_text())
+    assert set(full) <= set(declared)
+    assert {"figures_folder", "results_folder"} <= set(declared)
+    if "jobs" in declared:
+        assert full["replications"] >= 30
