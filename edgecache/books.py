@@ -97,23 +97,25 @@ class Simulation:
 
     def means(self) -> dict[str, float]:
         """The run in one row: costs are means over slots, delay and hit ratio over requests (NaN without any), the rest sums."""
-        books, requests, cloud = self.books, len(self.trace), int((self.outcome == CLOUD).sum())
+        books, requests = self.books, len(self.trace)
         delay = self.request_delay_s[self.outcome != CLOUD]
         return {
-            **{name: books[name].mean() for name in ("total_cost", "switching_cost", "resource_cost")},
-            "service_delay_s": delay.mean() if len(delay) else np.nan,
-            "hit_ratio": (self.outcome == HIT).mean() if requests else np.nan,
-            "fetched_gb": books["fetched_gb"].sum(),
-            "energy_kwh": books["energy_kwh"].sum(),
+            **{name: float(books[name].mean()) for name in ("total_cost", "switching_cost", "resource_cost")},
+            "service_delay_s": float(delay.mean()) if len(delay) else np.nan,
+            "hit_ratio": float((self.outcome == HIT).mean()) if requests else np.nan,
+            "fetched_gb": float(books["fetched_gb"].sum()),
+            "energy_kwh": float(books["energy_kwh"].sum()),
             "requests": requests,
-            "cloud_requests": cloud,
+            "cloud_requests": int(books["cloud_requests"].sum()),
             "slots": self.trace.slots,
         }
 
     def _by_slot(self, which: np.ndarray, amount: np.ndarray | None = None) -> np.ndarray:
         """Count the requests `which` (N,), or add up their `amount`, in each slot."""
-        weights = None if amount is None else amount[which]
-        return np.bincount(self.trace.slot[which], weights, minlength=self.trace.slots)
+        if amount is None:
+            return np.bincount(self.trace.slot[which], minlength=self.trace.slots)
+        sums = np.bincount(self.trace.slot[which], amount[which], minlength=self.trace.slots)
+        return sums.astype(float)  # bincount counts in int64 where there is nothing to add up
 
     def _switching_cost(self, fetched: np.ndarray) -> np.ndarray:
         """C_sw, unweighted, as the reading `charge` books it, (T,)."""
@@ -125,7 +127,7 @@ class Simulation:
             clock, model, requests = self.evictions.T
             slot = trace.slot[clock - 1]
             cost = costs.eviction_cost(delay[model], self._booked_cycle(requests, clock, slot, model))
-            return np.bincount(slot, cost, minlength=trace.slots)
+            return np.bincount(slot, cost, minlength=trace.slots).astype(float)
         slot, model = np.indices(self.deployments.shape)
         asked = np.zeros(self.deployments.shape, dtype=np.int64)
         np.add.at(asked, (trace.slot, trace.model), 1)

@@ -43,18 +43,20 @@ def zipf_popularity(models: int, exponent: float) -> np.ndarray:
     return weights / weights.sum()
 
 
+def random_stream(seed: np.random.SeedSequence | int, *key: int) -> np.random.SeedSequence:
+    """The stream of that key below the seed: the same at every call, where `seed.spawn` counts its calls."""
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(seed)
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key))
+
+
 def poisson_trace(scenario: Scenario, seed: np.random.SeedSequence | int) -> Trace:
     """Poisson arrivals of Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models.
 
     Ranks, arrivals and models have a random stream each, so a trace of more slots begins with the shorter one of the same
     seed: points of a sweep share as much luck as they can.
     """
-    if not isinstance(seed, np.random.SeedSequence):
-        seed = np.random.SeedSequence(seed)
-    # spawned by key, not by seed.spawn(), which would count calls and change the second trace of one sequence
-    ranks, arrivals, models = (
-        np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, i))) for i in range(3)
-    )
+    ranks, arrivals, models = (np.random.default_rng(random_stream(seed, i)) for i in range(3))
     popularity = ranks.permutation(zipf_popularity(len(scenario.catalogue), scenario.zipf))
     slot = np.repeat(np.arange(scenario.slots), arrivals.poisson(scenario.requests_per_slot, scenario.slots))
     model = np.searchsorted(popularity.cumsum()[:-1], models.random(len(slot)), side="right")

@@ -11,7 +11,7 @@ from numba import njit, types
 from .books import CLOUD, HIT, MISS, Simulation
 from .costs import switching_delay_s
 from .decision import MODEL, MODEL_TYPE, RANK_TYPE, SERVER, SERVER_TYPE, Decision, Prices
-from .demand import Trace, poisson_trace
+from .demand import Trace, poisson_trace, random_stream
 from .errors import InputError, PolicyError
 from .policies import EvictionPolicy, Policy, find_policy, front
 from .scenario import Scenario
@@ -147,7 +147,7 @@ def simulate(
     number of models.
     """
     policy = find_policy(policy)
-    demand, luck = (np.random.SeedSequence(seed, spawn_key=(replication, i)) for i in range(2))
+    demand, luck = random_stream(seed, replication, 0), random_stream(seed, replication, 1)
     trace = poisson_trace(scenario, demand) if trace is None else trace
     size = len(scenario.catalogue)
     if len(trace.popularity) != size:
