@@ -7,7 +7,7 @@ LOCK_FLAGS := --extra test --extra cluster --group dev --universal --python-vers
 STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
 .DEFAULT_GOAL := help
-.PHONY: help env figures test bench notebooks lab environment lock clean
+.PHONY: help env figures test bench readme notebooks lab environment lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,10 +32,13 @@ figures: $(STAMP) ## redraw every figure of the paper into figures/, with its ta
 	$(BIN)/edgecache reproduce
 
 test: $(STAMP) ## prove it: the tests, and every notebook at quick size
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests notebooks
 
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
 	$(BIN)/python tools/bench.py
+
+readme: $(STAMP) ## write the README's numbers from data/results/
+	$(BIN)/python tools/readme.py
 
 notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
 	$(BIN)/python tools/refresh.py

@@ -66,6 +66,7 @@ def _full_size(path: Path) -> dict:
 
 
 def _run(path: Path, out: Path, parameters: dict, line: int) -> str:
+    import nbformat
     import papermill
 
     os.environ["TQDM_POSITION"] = str(line)  # the terminal's line for this notebook's progress bars
@@ -92,6 +93,10 @@ def _run(path: Path, out: Path, parameters: dict, line: int) -> str:
             shutil.rmtree(staging)
             raise InputError(f"{path.name}, cell {error.exec_count}: {error.evalue}") from None
         raise
+    for cell in notebook.cells:  # the copy keeps no progress bars
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if "\r" not in output.get("text", "")]
+    nbformat.write(notebook, executed)
     for source, target in (("figures", "figures"), ("results", "data/results")):
         (out / target).mkdir(parents=True, exist_ok=True)
         for file in sorted((staging / source).glob("*")):

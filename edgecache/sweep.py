@@ -55,7 +55,16 @@ def sweep(
     tasks = (joblib.delayed(_cell)(varied, policies, seed, replication, by) for (_, varied), replication in cells)
     with _backend(dask):
         done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-        runs = list(tqdm(done, total=len(cells), disable=not progress, unit="run", desc=", ".join(vary) or "runs", leave=False))
+        # where progress is wanted TQDM_DISABLE=1 still turns it off, which an explicit disable=False would not let it
+        bar = tqdm(
+            done,
+            total=len(cells),
+            unit="run",
+            desc=", ".join(vary) or "runs",
+            leave=False,
+            **({} if progress else {"disable": True}),
+        )
+        runs = list(bar)
     labels = [{**point, "replication": replication, "policy": name} for (point, _), replication in cells for name in names]
     means = pd.DataFrame([{**label, **run[0]} for label, run in zip(labels, itertools.chain(*runs), strict=True)])
     if by == "replication":
