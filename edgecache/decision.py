@@ -104,6 +104,10 @@ class Decision:
     slot: int
     rng: np.random.Generator
 
+    def __post_init__(self):
+        self.deployed.flags.writeable = False  # a planner that changed it in place would decide on what never was
+        self.requests.flags.writeable = False
+
     @property
     def scenario(self) -> Scenario:
         return self.prices.scenario
