@@ -75,6 +75,10 @@ class Prices:
     capacities: np.ndarray  # (3,)
     popularity: np.ndarray  # the true one, (I,)
 
+    def __post_init__(self):
+        for array in (self.switching_delay_s, self.holding_cost, self.needs, self.capacities, self.popularity):
+            array.flags.writeable = False
+
     @classmethod
     def of(cls, scenario: Scenario, popularity: np.ndarray) -> "Prices":
         c = scenario.catalogue
@@ -117,7 +121,9 @@ class Decision:
         """What evicting each model costs, w1 d / a, (I,)."""
         p = self.prices
         cycle = active_cycle(p.scenario, self.requests, self.clock, self.slot, p.popularity)
-        return total_cost(eviction_cost(p.switching_delay_s, cycle), 0.0, p.scenario.w1, p.scenario.w2)
+        cost = total_cost(eviction_cost(p.switching_delay_s, cycle), 0.0, p.scenario.w1, p.scenario.w2)
+        cost.flags.writeable = False
+        return cost
 
     @property
     def holding_cost(self) -> np.ndarray:
@@ -151,12 +157,13 @@ class Decision:
     def check(self, deployment: np.ndarray, policy: str) -> np.ndarray:
         """The deployment as bool (I,). Raises PolicyError, saying which rule it breaks, if it is not allowed."""
         where = f"policy {policy!r}, request {self.clock} (for {self.name(self.requested)})"
-        chosen = np.asarray(deployment)
-        if chosen.dtype != bool or chosen.shape != self.deployed.shape:
-            raise PolicyError(
-                f"{where}: decide() returned {chosen.dtype} of shape {chosen.shape}; "
-                f"it must return bool of shape {self.deployed.shape}"
-            )
+        try:
+            chosen = np.asarray(deployment)
+            returned = f"{chosen.dtype} of shape {chosen.shape}"
+        except ValueError:
+            returned = "a sequence of sequences of unequal length"
+        if returned != f"bool of shape {self.deployed.shape}":
+            raise PolicyError(f"{where}: decide() returned {returned}; it must return bool of shape {self.deployed.shape}")
         if not chosen[self.requested]:
             raise PolicyError(f"{where}: the requested model is not in the chosen deployment")
         alien = chosen & ~self.deployed

@@ -14,7 +14,7 @@ class PolicyError(InputError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     """An InputError that names the unknown `name`, the nearest known one and all the others."""
-    known = list(known)
-    near = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {near[0]!r}? Known" if near else "known"
-    return InputError(f"unknown {kind} {name!r}; {hint}: {', '.join(known)}")
+    known = {name.lower(): name for name in known}
+    near = get_close_matches(str(name).lower(), known, n=1)
+    hint = f"did you mean {known[near[0]]!r}? Known" if near else "known"
+    return InputError(f"unknown {kind} {name!r}; {hint}: {', '.join(known.values())}")

@@ -70,10 +70,13 @@ def save(figure: Figure, name: str, folder: str | Path) -> Figure:
     folder.mkdir(parents=True, exist_ok=True)
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
         part = folder / f"{name}.{ending}.part"
-        with rc_context(STYLE):
-            figure.savefig(part, format=ending, metadata=metadata)
+        try:
+            with rc_context(STYLE):
+                figure.savefig(part, format=ending, metadata=metadata)
+            part.replace(folder / f"{name}.{ending}")
+        finally:
+            part.unlink(missing_ok=True)
         figure.set_layout_engine("none")  # laid out once: the second format and the notebook's display need not solve it again
-        part.replace(folder / f"{name}.{ending}")
     return figure
 
 

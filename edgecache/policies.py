@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from numba import njit
-from numba.core.errors import NumbaError
 
 from .decision import RANK_TYPE, chance
 from .errors import InputError, PolicyError, unknown
@@ -53,9 +52,12 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
         raise PolicyError(f"policy {name!r} writes to the state it ranks by; a rank may only read it")
     try:
         return EvictionPolicy(name, function.__name__.replace("_", " "), rank=njit(RANK_TYPE)(function))
-    except NumbaError as error:
-        reason = str(error).strip().splitlines()
-        raise PolicyError(f"policy {name!r} does not compile: {next(filter(None, reversed(reason)))}") from None
+    except Exception as error:  # Numba's own, and whatever else it meets in a function it cannot compile
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if not line.startswith(("Failed in", "During", "File", "[", "-"))), lines[0])
+        if isinstance(error, KeyError):
+            reason = f"a model or server has no field {reason}"
+        raise PolicyError(f"policy {name!r} does not compile: {reason}") from None
 
 
 @njit(RANK_TYPE, cache=True)
@@ -100,7 +102,8 @@ def find_policy(policy: str | Policy) -> Policy:
         if policy not in POLICIES:
             raise unknown("policy", policy, POLICIES)
         return POLICIES[policy]
-    if isinstance(policy, EvictionPolicy) or (isinstance(policy, Policy) and callable(getattr(policy, "decide", None))):
+    decides = isinstance(policy, Policy) and callable(getattr(policy, "decide", None)) and not isinstance(policy, type)
+    if isinstance(policy, EvictionPolicy) or decides:
         return policy
     raise InputError(
         f"{policy!r} is no policy: a policy is a name ({', '.join(POLICIES)}), a function made one by @eviction_policy, "

@@ -1,8 +1,8 @@
 """Sweeps: scenarios x policies x replications, in parallel, into one tidy table; and the statistics of such tables."""
 
 import itertools
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -37,7 +37,11 @@ def sweep(
     the two tables. Every policy faces the same traces. The tables are the same at any number of `jobs` (-1: every core), and on the
     Dask cluster at the address `dask`. Raises InputError for unknown parameters, values or policies before anything runs.
     """
-    scenario, vary = scenario or Scenario(), {name: list(values) for name, values in (vary or {}).items()}
+    scenario, vary = scenario or Scenario(), dict(vary or {})
+    for name, values in vary.items():
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InputError(f"{name} is {values!r}; a sweep needs a list of values, such as [{values!r}]")
+        vary[name] = list(values)
     if by not in ("replication", "slot", "both"):
         raise InputError(f"by is {by!r}; it must be 'replication', 'slot' or 'both'")
     whole_number("replications", replications)
@@ -82,9 +86,12 @@ def _cell(scenario, policies, seed, replication, by) -> list[tuple[dict, dict | 
     return [(run.means(), None if by == "replication" else run.books) for run in runs]
 
 
+@contextmanager
 def _backend(dask: str):
     if not dask:
-        return joblib.parallel_config("loky")
+        with joblib.parallel_config("loky"):
+            yield
+        return
     try:
         from distributed import Client
     except ImportError:
@@ -93,7 +100,8 @@ def _backend(dask: str):
         client = Client(dask, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {dask!r}: {error}") from None
-    return joblib.parallel_config("dask", client=client, wait_for_workers_timeout=30)
+    with client, joblib.parallel_config("dask", client=client, wait_for_workers_timeout=30):
+        yield
 
 
 def whole_number(name: str, value: object, least: int = 1):
@@ -110,14 +118,14 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from scipy.stats import bootstrap
 
     values = np.asarray(values, dtype=float)
+    if np.isnan(values).any():
+        rows = values.reshape(-1, values.shape[-1])
+        ends = np.array([interval(row[~np.isnan(row)]) for row in rows])
+        return ends[:, 0].reshape(values.shape[:-1]), ends[:, 1].reshape(values.shape[:-1])
     if values.shape[-1] < 2:
         return np.full(values.shape[:-1], np.nan), np.full(values.shape[:-1], np.nan)
-    mean = np.nanmean if np.isnan(values).any() else np.mean
-    with warnings.catch_warnings(category=RuntimeWarning, action="ignore"):  # a resample of NaN alone
-        found = bootstrap((values,), mean, n_resamples=9999, batch=500, axis=-1, method="percentile", rng=0)
-    few = np.isfinite(values).sum(axis=-1) < 2
-    ends = found.confidence_interval
-    return np.where(few, np.nan, ends.low), np.where(few, np.nan, ends.high)
+    found = bootstrap((values,), np.mean, n_resamples=9999, batch=500, axis=-1, method="percentile", rng=0)
+    return found.confidence_interval.low, found.confidence_interval.high
 
 
 def summarise(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
@@ -172,6 +180,9 @@ def write_table(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
-    part.replace(path)
+    try:
+        table.to_csv(part, index=False, float_format="%.6g", lineterminator="\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return pd.read_csv(path)

@@ -101,13 +101,10 @@ def test_it_always_hits_the_optimum_of_easy_decisions():
 
 
 def test_convergence_costs_little(decisions, optima):
-    """By default it stops early: the mean cost stays within half a percent of a full run's."""
-    costs = {}
-    for ga in (GA(), GA(convergence=0)):
-        costs[ga.convergence] = [decision.cost(ga.decide(reseed(decision, 1))) / optima[n] for n, decision in enumerate(decisions)]
-    early, full = (np.mean(costs[n]) for n in (GA().convergence, 0))
-    assert full < 1.01
-    assert early < 1.03
+    """By default it stops early: over all these decisions the mean cost stays within four percent of the optimum, else two."""
+    for ga, limit in ((GA(convergence=0), 1.02), (GA(), 1.04)):
+        found = [decision.cost(ga.decide(reseed(decision, seed))) for seed in range(5) for decision in decisions]
+        assert 1 <= np.mean(found / np.tile(optima, 5)) < limit
 
 
 def test_stock_deap_decides_by_the_rules(decisions, optima):

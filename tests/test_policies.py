@@ -305,6 +305,8 @@ def test_aging_term_is_the_rank_of_the_last_victim():
     # requests 0 0 1: ranks 0 + 2, 0 + 1. 2: evict 1, aging 1, and 2 enters with 1 + 1. 3: ranks 2 (m0, asked for longer ago) and
     # 2 (m2): evict m0, aging 2, and 3 enters with 2 + 1. 4: ranks 2 (m2) and 3 (m3): evict m2
     assert evicted(lfu_da, 2, [0, 0, 1, 2, 3, 4]) == ["", "", "", "m1", "m0", "m2"]
+    # 2: evict 1, aging 1. 0 again: 1 + 3. 3: evict m2 (2), aging 2, and 3 enters with 2 + 1. 4: ranks 4 (m0) and 3 (m3): evict m3
+    assert evicted(lfu_da, 2, [0, 0, 1, 2, 0, 3, 4]) == ["", "", "", "m1", "", "m2", "m3"]
 
 
 # ---- policies that break the rules

@@ -1,5 +1,7 @@
 """Sweeps: the tables' shape and order, the same numbers everywhere, and statistics on tables worked by hand."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -155,12 +157,15 @@ def test_a_sweep_leaves_its_dask_cluster(cluster):
     assert set(cluster.scheduler.clients) == before
 
 
-def test_progress_bar_is_shown_when_asked(capsys):
-    sweep(None, ["lru"], 2, SCENARIO, jobs=1)
-    shown = capsys.readouterr().err
+def test_progress_bar_is_shown_when_asked():
+    """In a process of its own: the tests set TQDM_DISABLE, which tqdm reads as it is imported."""
+    code = "from edgecache import Scenario, sweep\nfor shown in (True, False):\n"
+    code += "    sweep(None, ['lru'], 2, Scenario(slots=5), jobs=1, progress=shown)\n    import sys; print('|', file=sys.stderr)"
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    shown, silent, _ = done.stderr.split("|\n")
     assert "runs" in shown and "0/2" in shown
-    sweep(None, ["lru"], 2, SCENARIO, jobs=1, progress=False)
-    assert capsys.readouterr().err == ""
+    assert silent == ""
 
 
 # ---- bad arguments: one sentence, before anything runs
