@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from numba import njit
 
 from .decision import RANK_TYPE, chance
@@ -68,7 +69,7 @@ def front(model, server):
 
 @njit(RANK_TYPE, cache=True)
 def _random(model, server):
-    return chance(server.seed + server.clock, model.index)
+    return chance(server.seed + np.uint64(server.clock), model.index)
 
 
 @njit(RANK_TYPE, cache=True)

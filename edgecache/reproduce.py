@@ -1,14 +1,16 @@
 """Run the notebooks as a batch with papermill: every figure into figures/, every table into data/results/."""
 
+import contextlib
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
+import psutil
 import yaml
 
 from .errors import InputError, unknown
@@ -42,22 +44,32 @@ def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, o
         raise InputError("--jobs is 0; it must be a number of processes, or -1 for every core")
     if out.exists() and not out.is_dir():
         raise InputError(f"--out is {out}, which is a file; it must be a folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out is {out}, which cannot be made: {error.strerror}") from None
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hijack the run
     if not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"
     print(f"running {', '.join(path.stem for path in chosen)}", flush=True)
+    tasks = [(path, out, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask}) for path in chosen]
     # processes, for papermill changes the working directory; two, for drawing keeps one core busy while sweeps use all; the last
     # notebooks have the longest sweeps, so they start first
-    pool = ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn"))
-    try:
-        runs = [
-            pool.submit(_run, path, out, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask}, number % 2)
-            for number, path in enumerate(reversed(chosen))
-        ]
-        for done in as_completed(runs):
-            print(done.result(), flush=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with get_context("spawn").Pool(min(2, len(tasks)), initializer=_leave_interrupts_to_the_parent) as pool:
+        try:
+            for done in pool.imap_unordered(_run, reversed(tasks)):
+                print(done, flush=True)
+        except BaseException:
+            family = [psutil.Process(worker.pid) for worker in active_children() if "SpawnPoolWorker" in worker.name]
+            family += [process for worker in family for process in worker.children(recursive=True)]
+            pool.terminate()
+            for process in family:  # kernels, and the sweeps' workers, which would outlive them
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if not any("resource_tracker" in word for word in process.cmdline()):  # they tidy up after the others
+                        process.kill()
+            raise
+        finally:
+            shutil.rmtree(out / "build/staging", ignore_errors=True)
     print(f"all in {time.perf_counter() - started:.1f} s: figures in {out / 'figures'}, tables in {out / 'data/results'}")
 
 
@@ -65,11 +77,16 @@ def _full_size(path: Path) -> dict:
     return yaml.safe_load((NOTEBOOKS / "params" / f"{path.stem}.yaml").read_text()) or {}
 
 
-def _run(path: Path, out: Path, parameters: dict, line: int) -> str:
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends the workers, and with them their kernels
+
+
+def _run(task: tuple[Path, Path, dict]) -> str:
     import nbformat
     import papermill
 
-    os.environ["TQDM_POSITION"] = str(line)  # the terminal's line for this notebook's progress bars
+    path, out, parameters = task
+    os.environ["TQDM_POSITION"] = str(int(path.stem[:2]) % 2)  # the terminal's line for this notebook's progress bars
     staging = out / "build" / "staging" / path.stem
     shutil.rmtree(staging, ignore_errors=True)
     parameters |= {"figures_folder": str(staging / "figures"), "results_folder": str(staging / "results")}
@@ -88,22 +105,20 @@ def _run(path: Path, out: Path, parameters: dict, line: int) -> str:
             extra_arguments=["--log-level=ERROR"],  # not the kernel's warning that loopback is not encrypted
             stderr_file=sys.stderr if sys.stderr.isatty() else None,
         )  # fmt: skip
+        for cell in notebook.cells:  # the copy keeps no progress bars
+            if cell.cell_type == "code":
+                cell.outputs = [output for output in cell.outputs if "\r" not in output.get("text", "")]
+        nbformat.write(notebook, executed)
+        for source, target in (("figures", "figures"), ("results", "data/results")):
+            (out / target).mkdir(parents=True, exist_ok=True)
+            for file in sorted((staging / source).glob("*")):
+                file.replace(out / target / file.name)
+        (out / "build/executed").mkdir(parents=True, exist_ok=True)
+        executed.replace(out / "build/executed" / path.name)
     except papermill.PapermillExecutionError as error:
         if error.ename in ("InputError", "PolicyError"):
-            shutil.rmtree(staging)
             raise InputError(f"{path.name}, cell {error.exec_count}: {error.evalue}") from None
-        raise
-    for cell in notebook.cells:  # the copy keeps no progress bars
-        if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if "\r" not in output.get("text", "")]
-    nbformat.write(notebook, executed)
-    for source, target in (("figures", "figures"), ("results", "data/results")):
-        (out / target).mkdir(parents=True, exist_ok=True)
-        for file in sorted((staging / source).glob("*")):
-            file.replace(out / target / file.name)
-    (out / "build/executed").mkdir(parents=True, exist_ok=True)
-    executed.replace(out / "build/executed" / path.name)
-    shutil.rmtree(staging)
+        raise RuntimeError(f"{path.name}: {error}") from None  # papermill's own does not travel between processes
     return _where_time_went(path.stem, notebook.cells, time.perf_counter() - started)
 
 

@@ -2,11 +2,15 @@
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from edgecache import Scenario, simulate
@@ -118,6 +122,22 @@ def test_no_dask_scheduler(run, tmp_path):
     code, _, err = run("reproduce", "--quick", "--only", "03", "--out", tmp_path, "--dask", "tcp://127.0.0.1:1")
     assert code == 2 and "no Dask scheduler answers at 'tcp://127.0.0.1:1'" in err
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_an_interrupt_ends_everything_at_once_and_leaves_nothing_half_written(tmp_path):
+    command = [sys.executable, "-m", "edgecache", "reproduce", "--only", "03", "--out", tmp_path]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not any("loky" in " ".join(child.cmdline()) for child in psutil.Process(run.pid).children(recursive=True)):
+        assert time.monotonic() < deadline, "no sweep has started"
+        time.sleep(0.2)
+    family = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err) == (130, "edgecache: interrupted; what was finished is kept\n")
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
 def test_module_and_command_are_the_same():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import KeepWhatFits, equal_catalogue, make_catalogue, one_each, random_readings, random_scenario
+from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
 
@@ -448,6 +449,22 @@ def test_a_rank_that_writes_to_the_state():
         def cheating(model, server):
             server["clock"] += 1
             return 1.0
+
+
+def test_a_rank_that_overfills_through_a_helper():
+    """What a compiled helper writes is not seen in the rank's own code; an overfilled server is still an error."""
+
+    @njit
+    def make_room(server):
+        server.storage_gb = 1e9
+
+    @eviction_policy
+    def expanding(model, server):
+        make_room(server)
+        return model.last_request
+
+    with pytest.raises(PolicyError, match="policy 'expanding'"):
+        simulate(SMALL, expanding, trace=SMALL_TRACE)
 
 
 def unknown_field(model, server):

@@ -159,6 +159,16 @@ def test_a_replication_does_not_depend_on_the_others():
     pd.testing.assert_frame_equal(runs[1].events, runs[2].events, check_exact=True)
 
 
+def test_each_seed_and_replication_has_its_own_luck():
+    """On the same trace Random evicts others, and the same again for the same seed and replication."""
+    scenario = Scenario(slots=100)
+    trace = poisson_trace(scenario, 0)
+    keys = [(seed, replication) for seed in range(3) for replication in range(3)]
+    runs = {key: simulate(scenario, "random", key[0], trace, key[1]).evictions.tobytes() for key in keys}
+    assert len(set(runs.values())) == 9
+    assert simulate(scenario, "random", 2, trace, 1).evictions.tobytes() == runs[2, 1]
+
+
 def test_a_trace_of_another_number_of_models():
     with pytest.raises(InputError, match="the trace has 3 models, but the catalogue has 10"):
         simulate(Scenario(), "lru", trace=make_trace(3, [0, 1]))
