@@ -10,7 +10,7 @@ STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shel
 .PHONY: help env figures test bench readme notebooks lab environment lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## make .venv and nothing else
 
@@ -18,14 +18,14 @@ $(STAMP):
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"edgecache needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
 	@echo "making .venv (one to two minutes with pip, seconds with uv)"
 	@rm -rf .venv
-	@$(PYTHON) -m venv --without-pip .venv
 	@if command -v uv >/dev/null; then \
-		uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock && \
-		uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+		$(PYTHON) -m venv --without-pip .venv && install="uv pip install -q --python $(BIN)/python"; \
+	elif $(PYTHON) -m pip --python $(PYTHON) --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --without-pip .venv && install="$(PYTHON) -m pip --python $(BIN)/python install -q"; \
 	else \
-		$(PYTHON) -m pip --python $(BIN)/python install -q --require-hashes -r requirements.lock && \
-		$(PYTHON) -m pip --python $(BIN)/python install -q --no-deps --no-build-isolation -e . ; \
-	fi
+		$(PYTHON) -m venv .venv && install="$(BIN)/python -m pip install -q"; \
+	fi || { echo "no way to install: $(PYTHON) has neither pip nor ensurepip, and uv is not on the PATH"; exit 1; }; \
+	$$install --require-hashes -r requirements.lock && $$install --no-deps --no-build-isolation -e .
 	@touch $@
 
 figures: $(STAMP) ## redraw every figure of the paper into figures/, with its table in data/results/

@@ -1,6 +1,7 @@
 """The command line: `edgecache` or `python -m edgecache`."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -37,14 +38,21 @@ def simulate(catalogue, policies, replications, seed, settings, style, **paramet
     from .scenario import Scenario
     from .sweep import OUTCOMES, interval, sweep
 
+    options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set is {setting!r}; it must be NAME=VALUE")
+        if name in options:
+            raise InputError(f"--set is {setting!r}; for {name} there is the option {options[name]}")
+        if name in parameters:
+            raise InputError(f"--set is {setting!r}; {name} is set twice")
         parameters[name] = _literal(value)
     scenario = Scenario(**parameters, **({"catalogue": load_catalogue(catalogue)} if catalogue else {}))
     names = [name.strip() for name in policies.split(",")]
-    table = sweep({}, names, replications, scenario, seed=seed, progress=sys.stderr.isatty(), jobs=1 if replications < 10 else -1)
+    # starting processes takes longer than a small sweep
+    small = scenario.slots * max(scenario.requests_per_slot, 1) * replications <= 20_000
+    table = sweep({}, names, replications, scenario, seed=seed, progress=sys.stderr.isatty(), jobs=1 if small else -1)
     rows = []
     for name in names:
         runs = table[table["policy"] == name]
@@ -71,7 +79,7 @@ def _formatted(rows: list[dict], style: str) -> str:
         return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
     if style == "json":
         clean = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in table.to_dict("records")]
-        return json.dumps(clean, indent=2)
+        return json.dumps(clean, indent=2, allow_nan=False)
     return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
 
 
@@ -96,6 +104,10 @@ def main():
         _fail(str(error), 2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has seen enough
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror}", 2)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; what was finished is kept", 130)
 

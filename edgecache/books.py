@@ -82,7 +82,7 @@ class Simulation:
                 "hit": self.outcome == HIT,
                 "cloud": self.outcome == CLOUD,
                 "fetched_gb": np.where(self.outcome == MISS, self.scenario.catalogue.size_gb[self.trace.model], 0.0),
-                "evicted": [" ".join(names) for names in evicted],
+                "evicted": ["; ".join(names) for names in evicted],
                 "delay_s": self.request_delay_s,
             }
         )

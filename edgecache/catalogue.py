@@ -5,6 +5,7 @@ services; `load_catalogue` reads a user's own CSV and `sample_catalogue` draws o
 """
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +52,10 @@ class Catalogue:
             if service in self.services[:seen]:
                 raise InputError(f"the catalogue names the service {service!r} twice; every service needs its own name")
         for feature in TABLE_I:
-            column = np.array(getattr(self, feature), dtype=float)
+            try:
+                column = np.array(getattr(self, feature), dtype=float)
+            except (TypeError, ValueError):
+                raise InputError(f"{feature} is {getattr(self, feature)!r}; it must be numbers, one a service") from None
             if column.shape != (len(self.services),):
                 raise InputError(f"{feature} has shape {column.shape}, but there are {len(self.services)} services")
             for service, value in zip(self.services, column, strict=True):
@@ -61,6 +65,15 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.services)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Catalogue) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple:
+        return self.services, *(getattr(self, feature).tobytes() for feature in TABLE_I)
 
     def __repr__(self) -> str:
         return f"Catalogue({len(self)} models, {self.size_gb.sum():.6g} GB, {self.gpu_memory_gb.sum():.6g} GB of GPU memory)"
@@ -88,16 +101,19 @@ def load_catalogue(path: str | Path = SHIPPED) -> Catalogue:
     if "\0" in text:
         raise InputError(f"cannot read the catalogue {path}: it is a binary file (UTF-8 CSV is expected)")
     try:
-        header, *rows = [row for row in csv.reader(text.splitlines(), strict=True) if any(cell.strip() for cell in row)]
+        reader = csv.reader(io.StringIO(text), strict=True)
+        header, *rows = [row for row in reader if any(cell.strip() for cell in row)]
     except ValueError:
         raise InputError(f"the catalogue {path} is empty: it needs a header and at least one model") from None
     except csv.Error as error:
-        raise InputError(f"cannot read the catalogue {path}: {error}") from None
+        raise InputError(f"cannot read the catalogue {path}, line {reader.line_num}: {error}") from None
     header = [name.strip() for name in header]
     required = ["service", *TABLE_I]
     optional = ["model", "hf_id", "provenance", *(f"{feature}_status" for feature in TABLE_I)]
     for name in header:
         if name not in required + optional:
+            if ";" in name or "\t" in name:
+                raise InputError(f"{path}, header: {name!r} is no column; commas must separate the columns")
             raise InputError(f"{path}, header: {unknown('column', name, required + optional)}")
         if header.count(name) > 1:
             raise InputError(f"{path}, header: the column {name!r} stands there twice")
@@ -140,7 +156,7 @@ def sample_catalogue(models: int, rng: np.random.Generator) -> Catalogue:
 
 def _number(where: str, feature: str, cell: str) -> float:
     try:
-        value = float(cell)
+        value = float(cell if cell.isascii() and "_" not in cell else "no number")
     except ValueError:
         raise InputError(f"{where} is {cell!r}; a number is needed") from None
     _check(where, feature, value)
@@ -148,6 +164,6 @@ def _number(where: str, feature: str, cell: str) -> float:
 
 
 def _check(where: str, feature: str, value: float):
-    if not np.isfinite(value) or value < 0 or (value == 0 and feature in POSITIVE):
+    if not 0 <= value < 1e12 or (value == 0 and feature in POSITIVE) or 0 < value < 1e-12:
         allowed = "above zero" if feature in POSITIVE else "at least zero"
-        raise InputError(f"{where} is {value:g}; it must be finite and {allowed}")
+        raise InputError(f"{where} is {value:g}; it must be finite and {allowed}, and between 1e-12 and 1e12 where it is not zero")

@@ -107,10 +107,8 @@ def active_cycle(scenario: Scenario, requests, clock, slot, popularity) -> np.nd
     included; `slot`: the present slot, from 0; `popularity`: the true shares p_i. They broadcast together. The estimated share is
     (n_i + 1) / (n + I). Under `active_cycle = actual` this is still what a decision goes by: it cannot see the future.
     """
-    if scenario.active_cycle == "slots":
-        if scenario.popularity == "true":
-            return 1 / (scenario.requests_per_slot * popularity)
-        return (slot + 1) / (requests + 1)
+    slots = scenario.active_cycle == "slots"
     if scenario.popularity == "true":
-        return 1 / popularity
-    return (clock + len(scenario.catalogue)) / (requests + 1)
+        with np.errstate(divide="ignore"):  # what is never asked for is infinitely far away
+            return 1 / (scenario.requests_per_slot * popularity) if slots else 1 / popularity
+    return (slot + 1) / (requests + 1) if slots else (clock + len(scenario.catalogue)) / (requests + 1)

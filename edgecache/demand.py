@@ -26,6 +26,8 @@ class Trace:
             array = np.array(getattr(self, name), dtype=kind)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        if self.slots < 1 or not (np.isfinite(self.popularity) & (self.popularity >= 0)).all():
+            raise InputError("a trace needs at least one slot, and a popularity of finite shares of at least zero")
         if self.slot.shape != self.model.shape or self.slot.ndim != 1:
             raise InputError(f"a trace has one slot a request, but slot is {self.slot.shape} and model is {self.model.shape}")
         if len(self) and (self.slot[0] < 0 or self.slot[-1] >= self.slots or (np.diff(self.slot) < 0).any()):
@@ -46,7 +48,10 @@ def zipf_popularity(models: int, exponent: float) -> np.ndarray:
 def random_stream(seed: np.random.SeedSequence | int, *key: int) -> np.random.SeedSequence:
     """The stream of that key below the seed: the same at every call, where `seed.spawn` counts its calls."""
     if not isinstance(seed, np.random.SeedSequence):
-        seed = np.random.SeedSequence(seed)
+        for number in (seed, *key):
+            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+                raise InputError(f"seed or replication is {number!r}; it must be a whole number, at least 0")
+        seed = np.random.SeedSequence(int(seed))
     return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key))
 
 

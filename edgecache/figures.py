@@ -40,7 +40,7 @@ LABELS = {
     "slots": "Number of time slots",
     "arrival_rate": "Request arrival rate (requests per slot)",
     "arrival_rate_per_model": "Request arrival rate (requests per slot and model)",
-    "total_cost": "Average cost per slot ($w_1$ s + $w_2$ GB)",
+    "total_cost": "Average cost per slot\n($w_1$ s + $w_2$ GB)",
     "service_delay_s": "Mean service delay (s)",
     "hit_ratio": "Hit ratio",
     "fetched_gb": "Backhaul (GB fetched per slot)",
@@ -114,7 +114,9 @@ def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
         line = summary[summary["policy"] == name]
         # markers shrink in the order of drawing, so that curves on top of each other can still be told apart
         size, width = (6, 2.2) if name == "ga" else (max(9 - 1.5 * order, 4), 1.3)
-        axis.plot(line[parameter], line["mean"], markersize=size, linewidth=width, markeredgecolor="white", **style)
+        axis.plot(
+            line[parameter], line["mean"], markersize=size, linewidth=width, markeredgecolor="white", markeredgewidth=0.4, **style
+        )
         axis.fill_between(line[parameter], line["low"], line["high"], color=style["color"], alpha=0.15, linewidth=0)
     ticks = sorted(summary[parameter].unique())
     axis.set(xlabel=LABELS[xlabel], ylabel=LABELS[outcome], xticks=ticks, xticklabels=[f"{tick:g}" for tick in ticks])
@@ -139,7 +141,10 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
 
 def _band_note(figure: Figure, table: pd.DataFrame):
     figure.supxlabel(
-        f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications", fontsize=7, color="0.35"
+        f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications; "
+        "markers shrink where curves coincide",
+        fontsize=7,
+        color="0.35",
     )
 
 
@@ -207,6 +212,10 @@ def service_delay(delays: pd.DataFrame, note: str) -> Figure:
                 bottom += own[phase].to_numpy()
             spread = np.abs(own[["low", "high"]].to_numpy().T - own["total"].to_numpy())
             top = own["total"].to_numpy()
+            if kind == "preloaded":
+                for place, delay in enumerate(own["total"]):  # most of these bars are too low to be seen
+                    axis.annotate(f"{delay:.2g}", (place + shift, own["high"].iloc[place]), (0, 2), textcoords="offset points",
+                                  ha="center", fontsize=6.5)  # fmt: skip
             axis.errorbar(np.arange(len(own)) + shift, top, spread, fmt="none", ecolor="0.2", elinewidth=0.8, capsize=2)
         axis.set(ylabel="Service delay (s)", xticks=range(len(order)), xlim=(-0.6, len(order) - 0.4))
         axis.set_xticklabels([name.replace("_", " ") for name in order], rotation=30, ha="right", rotation_mode="anchor")
@@ -226,7 +235,7 @@ def convergence(log: pd.DataFrame, optimum: float) -> Figure:
         axis.axhline(optimum, color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
         axis.plot(log["generation"], log["mean"], color="0.55", label="mean of the population")
         axis.plot(log["generation"], log["met"], color=POLICY_STYLE["ga"][0], marker="o", markersize=4, label="best met so far")
-        axis.set(xlabel="Generation", ylabel="Decision cost", ylim=(0, None))
+        axis.set(xlabel="Generation", ylabel="Cost of the decision\n($w_1$ s + $w_2$ GB)", ylim=(0, None))
         axis.legend(loc="upper right")
     return figure
 
@@ -252,7 +261,7 @@ def framework() -> Figure:
         miss, hit = POLICY_STYLE["ga"][0], POLICY_STYLE["lru"][0]
         box(2, 14, 14, 22, "Users", "#f4f4f4", "bold", 10, top=True)
         for row, text in enumerate(("text to image", "text to music", "speech recognition")):
-            box(3.5, 27 - 5 * row, 11, 3.6, text, "white", size=7)
+            box(2.9, 27 - 5 * row, 12.2, 3.6, text, "white", size=6.5)
         box(31, 4, 36, 42, "Edge server", "#eaf2f8", "bold", 10, top=True)
         box(34, 31, 30, 10.5, "Deployed models  x(t)", "white", size=8, top=True)
         for column, text in enumerate(("GPT-2", "BLIP", "BERT", "free")):
@@ -269,5 +278,5 @@ def framework() -> Figure:
         arrow((84, 27), (64, 33.5), "5  transmission 8 s / B", (75.5, 34), miss)
         arrow((49, 26), (49, 31), "evict, deploy", (47.8, 28.5), miss, ha="right")
         arrow((49, 17.5), (49, 13.5), "within", (50.5, 15.5), "0.35", ha="left")
-        arrow((34, 20), (16, 18.5), "6  I/O l, inference k", (23.6, 16.6), miss)
+        arrow((34, 31.4), (16, 18.5), "6  I/O l, then inference k", (23.0, 17.0), miss)
     return figure

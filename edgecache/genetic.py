@@ -39,10 +39,10 @@ class GA:
     def __post_init__(self):
         for name, least in (("population", 2), ("generations", 0), ("tournament", 1), ("convergence", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise InputError(f"{name} of the GA is {value!r}; it must be a whole number, at least {least}")
         for name in ("crossover", "mutation"):
-            if not 0 <= getattr(self, name) <= 1:
+            if not isinstance(getattr(self, name), float | int) or not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} of the GA is {getattr(self, name)!r}; it must be a probability between 0 and 1")
 
     def decide(self, decision: Decision) -> np.ndarray:
@@ -55,13 +55,14 @@ class GA:
         Where `record`, the logbook has a row a generation: lowest and mean cost in the population, lowest met so far, evaluations.
         """
         toolbox, log = self.toolbox(decision), tools.Logbook()
+        vary, repair, evaluate = toolbox.vary, toolbox.repair, toolbox.evaluate
         best, highest, since, generation = None, -1.0, 0, 0
         words = toolbox.draw((self.generations + 1) * self.population).reshape(-1, self.population)
         population = toolbox.populate(words[0])
         with np.errstate(divide="ignore"):  # a decision that costs nothing has infinite fitness
             while True:
-                toolbox.repair(population, words[generation])
-                cost = toolbox.evaluate(population)
+                repair(population, words[generation])
+                cost = evaluate(population)
                 fit = fitness(cost)
                 leader = fit.argmax()
                 if fit[leader] > highest:
@@ -74,7 +75,7 @@ class GA:
                 if generation == self.generations or (self.convergence and since >= self.convergence):
                     break
                 generation += 1
-                population = toolbox.vary(population, fit, words[generation])
+                population = vary(population, fit, words[generation])
         return best, log
 
     def toolbox(self, decision: Decision) -> base.Toolbox:

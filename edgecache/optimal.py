@@ -39,9 +39,11 @@ def best_subset(worth, needs, free):
     """The subset of most `worth` (n,) whose `needs` (3, n) fit what is `free` (3,), as bool (n,).
 
     Among equal subsets the smallest, then that of the lowest index mask (the last index is the highest bit). Depth-first branch
-    and bound. The bound is the fractional optimum under one constraint, the sum of the resources that bind, each weighted by how
-    far the useful models together exceed it (a surrogate relaxation: Glover, Operations Research 1968); models are tried in the
-    order of worth over that weight, so the bound is one pass.
+    and bound. A branch is cut when its relaxation is worth less than the best subset found: the least, over single constraints, of
+    the best fractional use of that constraint. The constraints are each resource that binds, and their sum weighted by how far the
+    useful models together exceed each (a surrogate: Glover, Operations Research 1968), whose density also orders the branching.
+    Of models alike in everything the later ones are tried only beside the earlier. Microseconds for ten models; with all three
+    resources tight, milliseconds for forty and seconds for eighty.
     """
     n = worth.size
     best = np.zeros(n, dtype=np.bool_)
@@ -58,20 +60,33 @@ def best_subset(worth, needs, free):
         for j in range(m):
             best[useful[j]] = True
         return best
-    scale = np.zeros(3)
+    useful = useful[:m]
+    constraints, count = np.zeros((4, 3)), 0  # rows of weights of the three resources
     for r in range(3):
         if asked[r] > free[r]:
-            scale[r] = (asked[r] - free[r]) / free[r] ** 2
-    density = np.empty(m)
-    for j in range(m):
-        weight = scale[0] * needs[0, useful[j]] + scale[1] * needs[1, useful[j]] + scale[2] * needs[2, useful[j]]
-        density[j] = -worth[useful[j]] / weight if weight > 0 else -np.inf
-    order = useful[np.argsort(density)]
-    value, need, weight = np.empty(m), np.empty((m, 3)), np.empty(m)
+            constraints[count, r] = 1 / free[r]
+            count += 1
+    if count > 1:
+        constraints[count] = (asked - free) * constraints[:count].sum(axis=0) ** 2
+        count += 1
+    constraints = constraints[:count]
+    weight, density = np.zeros((count, m)), np.empty((count, m))
+    for c in range(count):
+        for j in range(m):
+            for r in range(3):
+                weight[c, j] += constraints[c, r] * needs[r, useful[j]]
+            density[c, j] = -worth[useful[j]] / weight[c, j] if weight[c, j] > 0 else -np.inf
+    order = np.argsort(density[count - 1], kind="mergesort")  # stable: of equals the lower index comes first
+    weight = np.ascontiguousarray(weight[:, order])
+    by_density = np.empty((count, m), dtype=np.int64)
+    for c in range(count):
+        by_density[c] = np.argsort(density[c][order], kind="mergesort")
+    order = useful[order]
+    value, need, again = np.empty(m), np.empty((m, 3)), np.zeros(m, dtype=np.bool_)
     for j in range(m):
         value[j] = worth[order[j]]
         need[j] = needs[:, order[j]]
-        weight[j] = (scale * need[j]).sum()
+        again[j] = j > 0 and value[j] == value[j - 1] and (need[j] == need[j - 1]).all()
 
     most, fewest, slack = -1.0, m, 1e-12 * total
     taken, option = np.zeros(n, dtype=np.bool_), np.ones(m + 1, dtype=np.int64)
@@ -80,13 +95,13 @@ def best_subset(worth, needs, free):
     depth = 0
     while depth >= 0:
         if depth == m:
-            total, count = 0.0, 0
-            for i in useful[:m]:  # in index order, so that equal subsets have equal sums
+            total, kept = 0.0, 0
+            for i in useful:  # in index order, so that equal subsets have equal sums
                 if taken[i]:
                     total += worth[i]
-                    count += 1
-            if total > most or (total == most and (count < fewest or (count == fewest and _lower(taken, best)))):
-                most, fewest = total, count
+                    kept += 1
+            if total > most or (total == most and (kept < fewest or (kept == fewest and _lower(taken, best)))):
+                most, fewest = total, kept
                 best[:] = taken
             depth -= 1
             continue
@@ -99,7 +114,9 @@ def best_subset(worth, needs, free):
         if take:
             if need[depth, 0] > left[0] or need[depth, 1] > left[1] or need[depth, 2] > left[2]:
                 continue
-        elif gained[depth] + _relaxation(depth + 1, value, weight, (scale * left).sum()) < most - slack:
+            if again[depth] and not taken[order[depth - 1]]:
+                continue
+        elif gained[depth] + _relaxation(depth + 1, value, weight, constraints, left, by_density) < most - slack:
             continue
         taken[order[depth]] = take
         for r in range(3):
@@ -111,15 +128,20 @@ def best_subset(worth, needs, free):
 
 
 @njit(cache=True)
-def _relaxation(depth, value, weight, left):
-    """What the models from `depth` on could add at most: the best fractional use of what is left of the weighted sum."""
-    total = 0.0
-    for j in range(depth, value.size):
-        if weight[j] > left:
-            return total + value[j] * max(left, 0.0) / weight[j]
-        left -= weight[j]
-        total += value[j]
-    return total
+def _relaxation(depth, value, weight, constraints, room, by_density):
+    """What the models from `depth` on could add at most: the least, over the constraints, of its best fractional use."""
+    least = np.inf
+    for c in range(len(constraints)):
+        total, left = 0.0, constraints[c, 0] * room[0] + constraints[c, 1] * room[1] + constraints[c, 2] * room[2]
+        for j in by_density[c]:
+            if j >= depth:
+                if weight[c, j] > left:
+                    total += value[j] * max(left, 0.0) / weight[c, j]
+                    break
+                left -= weight[c, j]
+                total += value[j]
+        least = min(least, total)
+    return least
 
 
 @njit(cache=True)

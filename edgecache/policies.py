@@ -13,6 +13,7 @@ A planner decides the whole deployment at once: any object with a `name` and a m
 """
 
 import dis
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -48,11 +49,13 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
 
     Raises PolicyError for a function that does not compile, or that writes to the state: a rank is read only.
     """
+    if not inspect.isfunction(function):
+        raise InputError(f"{function!r} is no ranking function: eviction_policy takes a function of a model and the server")
     name = function.__name__.strip("_").replace("_", "-")
     if any(step.opname in ("STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR") for step in dis.get_instructions(function)):
         raise PolicyError(f"policy {name!r} writes to the state it ranks by; a rank may only read it")
     try:
-        return EvictionPolicy(name, function.__name__.replace("_", " "), rank=njit(RANK_TYPE)(function))
+        return EvictionPolicy(name, function.__name__.replace("_", " "), rank=njit(RANK_TYPE, error_model="numpy")(function))
     except Exception as error:  # Numba's own, and whatever else it meets in a function it cannot compile
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if not line.startswith(("Failed in", "During", "File", "[", "-"))), lines[0])

@@ -51,6 +51,8 @@ def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, o
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hijack the run
     if not sys.stderr.isatty():
         os.environ["TQDM_DISABLE"] = "1"
+    # of the trackers that tidy up after workers when an interrupt has ended them
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
     print(f"running {', '.join(path.stem for path in chosen)}", flush=True)
     tasks = [(path, out, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask}) for path in chosen]
     # processes, for papermill changes the working directory; two, for drawing keeps one core busy while sweeps use all; the last

@@ -24,6 +24,8 @@ READINGS = {
     "lfu": ("perfect", "in_cache"),
     "rate_basis": ("server", "model"),
 }
+LARGEST = 1e12  # of any number here: far beyond any server, and no sum or product of such numbers overflows
+MOST_REQUESTS = 1e8  # of a trace: what memory holds with ease
 POSITIVE = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw", "bandwidth_gbps", "arrival_rate", "slot_length_s")
 
 
@@ -35,7 +37,7 @@ class Scenario:
     servers that not a single model of the catalogue fits.
     """
 
-    catalogue: Catalogue = field(default_factory=load_catalogue, compare=False)
+    catalogue: Catalogue = field(default_factory=load_catalogue)
     # the server and its link
     storage_gb: float = 120.0  # S
     gpu_memory_gb: float = 12.0  # G
@@ -61,7 +63,7 @@ class Scenario:
     resource_basis: str = "slot"  # resources are charged every slot, or in slots with a `decision`
     lfu: str = "perfect"  # LFU's counts survive eviction, or start anew `in_cache`
 
-    def __new__(cls, *_, **parameters):
+    def __new__(cls, /, *_, **parameters):
         for name in parameters:
             if name not in cls.__dataclass_fields__:
                 raise unknown("parameter", name, cls.__dataclass_fields__)
@@ -73,10 +75,14 @@ class Scenario:
         for f in dataclasses.fields(self)[1:]:
             value = getattr(self, f.name)
             if f.name in READINGS:
-                if value not in READINGS[f.name]:
+                if not isinstance(value, str) or value not in READINGS[f.name]:
                     raise unknown(f.name, value, READINGS[f.name])
             else:
                 object.__setattr__(self, f.name, _checked(f.name, f.type, value))
+        if self.slots > MOST_REQUESTS or self.slots * self.requests_per_slot > MOST_REQUESTS:
+            raise InputError(
+                f"slots is {self.slots} at {self.requests_per_slot:g} requests a slot; slots and requests must each be at most 1e8"
+            )
         if self.static_power_kw >= self.energy_capacity_kw:
             raise InputError(
                 f"static_power_kw is {self.static_power_kw:g}; it must be below energy_capacity_kw, {self.energy_capacity_kw:g}"
@@ -120,8 +126,10 @@ def _checked(name: str, kind: type, value: object) -> float | int:
     wanted = numbers.Integral if kind is int else numbers.Real
     if isinstance(value, bool | np.bool) or not isinstance(value, wanted):
         raise InputError(f"{name} is {value!r}; it must be {'a whole number' if kind is int else 'a number'}")
-    if not np.isfinite(value) or value < 0 or (value == 0 and name in POSITIVE):
-        raise InputError(f"{name} is {value:g}; it must be finite and {'above' if name in POSITIVE else 'at least'} zero")
+    if not 0 <= value < LARGEST or (value == 0 and name in POSITIVE) or 0 < value < 1 / LARGEST:
+        least = "above" if name in POSITIVE else "at least"
+        shown = value if isinstance(value, numbers.Integral) else f"{value:g}"
+        raise InputError(f"{name} is {shown}; it must be finite and {least} zero, and between 1e-12 and 1e12 where it is not zero")
     if name == "slots" and value < 1:
         raise InputError(f"slots is {value}; it must be at least 1")
     return kind(value)

@@ -17,6 +17,7 @@ from .policies import EvictionPolicy, Policy, find_policy, front
 from .scenario import Scenario
 
 DEPLOYED, ABSENT, ON_CLOUD = 1, 0, -1  # a model's place; ON_CLOUD: no empty server could hold it
+RESOURCES = {"storage_gb": "size_gb", "gpu_memory_gb": "gpu_memory_gb", "power_kw": "power_kw"}  # what is free: what a model needs
 DONE, NO_RANK = -1, -2  # why the loop returned, when it was not for a miss
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
 _REQUESTS = types.Array(types.int64, 1, "C", readonly=True)
@@ -159,6 +160,9 @@ def simulate(
         rank, by_request = policy.rank or front, policy.queue == "request"
         if play(trace.model, models, server, outcome, evictions, rank, policy.rank is not None, by_request) == NO_RANK:
             raise PolicyError(f"policy {policy.name!r}, request {server['clock'][0]}: a rank is not a number (NaN)")
+        used = [models[need][models["place"] == DEPLOYED].sum() for need in RESOURCES.values()]
+        if not np.allclose([server[free][0] for free in RESOURCES], scenario.capacities - used, rtol=1e-6, atol=1e-6):
+            raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
     else:
         prices, rng = Prices.of(scenario, trace.popularity), np.random.default_rng(luck)
         while (requested := serve(trace.model, models, server, outcome, False)) != DONE:
@@ -186,6 +190,7 @@ def start(scenario: Scenario, trace: Trace, luck: np.random.SeedSequence) -> tup
     models["popularity"][:size] = trace.popularity
     models["place"][:size] = np.where(scenario.fits_empty_server, ABSENT, ON_CLOUD)
     server["seed"] = luck.generate_state(1, np.uint64)
-    server["storage_gb"], server["gpu_memory_gb"], server["power_kw"] = scenario.capacities
+    for free, capacity in zip(RESOURCES, scenario.capacities, strict=True):
+        server[free] = capacity
     server["lfu_in_cache"] = scenario.lfu == "in_cache"
     return models, server

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .errors import InputError
+from .errors import InputError, unknown
 from .policies import PAPER, Policy, find_policy
 from .scenario import Scenario
 from .simulator import simulate
@@ -42,9 +42,13 @@ def sweep(
         if isinstance(values, str) or not isinstance(values, Iterable):
             raise InputError(f"{name} is {values!r}; a sweep needs a list of values, such as [{values!r}]")
         vary[name] = list(values)
+        if any(value in vary[name][:place] for place, value in enumerate(vary[name])):
+            raise InputError(f"{name} is {vary[name]!r}; a sweep needs each value once")
+    if isinstance(policies, str) or not isinstance(policies, Iterable):
+        raise InputError(f"policies is {policies!r}; it must be a list of policies, such as ['lru', 'ga']")
     if by not in ("replication", "slot", "both"):
         raise InputError(f"by is {by!r}; it must be 'replication', 'slot' or 'both'")
-    whole_number("replications", replications)
+    whole_number("replications", replications, most=1_000_000)
     whole_number("seed", seed, least=0)
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
         raise InputError(f"jobs is {jobs!r}; it must be a whole number of processes, or -1 for every core")
@@ -100,14 +104,21 @@ def _backend(dask: str):
         client = Client(dask, timeout=10)
     except (OSError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {dask!r}: {error}") from None
-    with client, joblib.parallel_config("dask", client=client, wait_for_workers_timeout=30):
-        yield
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=30)
+        except TimeoutError:
+            raise InputError(f"the Dask scheduler at {dask!r} has no worker") from None
+        with joblib.parallel_config("dask", client=client):
+            yield
 
 
-def whole_number(name: str, value: object, least: int = 1):
-    """Raise InputError unless the value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InputError(f"{name} is {value!r}; it must be a whole number, at least {least}")
+def whole_number(name: str, value: object, least: int = 1, most: float = np.inf):
+    """Raise InputError unless the value is a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+        raise InputError(
+            f"{name} is {value!r}; it must be a whole number, at least {least}" + (f", at most {most}" if most < np.inf else "")
+        )
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,6 +161,10 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
     """By which share `policy` costs less than each other policy: 1 - ratio of means, with a paired bootstrap 95 % interval."""
     from scipy.stats import bootstrap
 
+    if policy not in set(table["policy"]):
+        raise unknown("policy of this table", policy, table["policy"].unique())
+    if table.duplicated(["replication", "policy"]).any() or table["replication"].nunique() < 2:
+        raise InputError("reductions needs a table of one point of a sweep and at least two replications")
     wide = table.pivot(index="replication", columns="policy", values=outcome)
     rows = []
     for other in [name for name in table["policy"].unique() if name != policy]:
