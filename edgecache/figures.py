@@ -142,7 +142,7 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
 def _band_note(figure: Figure, table: pd.DataFrame):
     figure.supxlabel(
         f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications; "
-        "markers shrink where curves coincide",
+        "marker sizes tell coinciding curves apart",
         fontsize=7,
         color="0.35",
     )
@@ -272,11 +272,11 @@ def framework() -> Figure:
         for row, text in enumerate(("model 1", "model 2", "...", "model I")):
             box(85.5, 31.5 - 5.6 * row, 11, 4.2, text, "white", size=7)
         arrow((16, 34), (34, 37.5), "1  request", (24.5, 38.2))
-        arrow((34, 32.5), (16, 29), "2  hit: waits k", (24.5, 28.2), hit)
+        arrow((34, 32.5), (16, 29), "2  hit: waits k", (23.6, 33.2), hit)
         arrow((55, 31), (55, 26), "3  miss", (56.5, 28.5), miss, ha="left")
         arrow((64, 21.5), (84, 21.5), "4  ask for the model", (75.5, 19.5), miss)
         arrow((84, 27), (64, 33.5), "5  transmission 8 s / B", (75.5, 34), miss)
         arrow((49, 26), (49, 31), "evict, deploy", (47.8, 28.5), miss, ha="right")
         arrow((49, 17.5), (49, 13.5), "within", (50.5, 15.5), "0.35", ha="left")
-        arrow((34, 31.4), (16, 18.5), "6  I/O l, then inference k", (23.0, 17.0), miss)
+        arrow((34, 31.4), (16, 18.5), "6  I/O l, then\ninference k", (25.4, 20.5), miss)
     return figure
