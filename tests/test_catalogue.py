@@ -87,6 +87,17 @@ def test_a_catalogue_written_by_a_spreadsheet_is_read(tmp_path):
     assert load_catalogue(file).size_gb.tolist() == [1.0]
 
 
+def test_a_quoted_cell_may_hold_commas_and_line_breaks(tmp_path):
+    file = tmp_path / "own.csv"
+    file.write_text(f'{HEADER}\n"a, or\nb",1,2,3,4,5\n')
+    assert load_catalogue(file).services == ("a, or\nb",)
+
+
+def test_catalogues_are_equal_by_content():
+    one, same, other = load_catalogue(), load_catalogue(), sample_catalogue(10, np.random.default_rng(0))
+    assert one == same and hash(one) == hash(same) and one != other
+
+
 ROW = "a,1,2,3,4,5"
 BAD_FILES = {
     "": ["empty"],
@@ -97,6 +108,10 @@ BAD_FILES = {
     f"{HEADER}\n{ROW},9": ["row 1", "7 cells", "has 6"],
     f"{HEADER}\nb,1,2,3,4,5\na,many,2,3,4,5": ["row 2", "size_gb", "'many'", "a number is needed"],
     f"{HEADER}\na,,2,3,4,5": ["row 1", "size_gb", "''"],
+    f"{HEADER}\na,1_000,2,3,4,5": ["row 1", "size_gb", "'1_000'"],
+    f"{HEADER}\na,1e13,2,3,4,5": ["size_gb", "1e+13", "1e12"],
+    f'{HEADER}\n"a,1,2,3,4,5': ["line 2", "unexpected end of data"],
+    f"{HEADER.replace(',', ';')}\na;1;2;3;4;5": ["commas must separate the columns"],
     f"{HEADER}\na,nan,2,3,4,5": ["size_gb", "nan", "finite"],
     f"{HEADER}\na,1,inf,3,4,5": ["gpu_memory_gb", "inf", "finite"],
     f"{HEADER}\na,-1,2,3,4,5": ["size_gb", "-1", "above zero"],

@@ -91,6 +91,16 @@ BAD = [
     (["simulate", "--set", "w2=-1"], ["w2 is -1", "at least zero"]),
     (["simulate", "--set", "chrge=miss"], ["unknown parameter 'chrge'", "did you mean 'charge'"]),
     (["simulate", "--set", "charge"], ["NAME=VALUE"]),
+    (["simulate", "--set", "cls=3"], ["unknown parameter 'cls'"]),
+    (["simulate", "--set", "storage_gb=80"], ["'storage_gb=80'", "--storage"]),
+    (["simulate", "--set", "catalogue=a.csv"], ["--catalogue"]),
+    (["simulate", "--set", "w1=1", "--set", "w1=2"], ["w1 is set twice"]),
+    (["simulate", "--set", "w1=1e308"], ["w1 is 1e+308", "1e12"]),
+    (["simulate", "--set", "bandwidth_gbps=1e-320"], ["bandwidth_gbps is", "1e-12"]),
+    (["simulate", "--slots", "99999999999999999999"], ["slots is 99999999999999999999"]),
+    (["simulate", "--slots", "999999999"], ["slots is 999999999", "at most 1e8"]),
+    (["simulate", "--arrival-rate", "1e9"], ["1e+09 requests a slot", "at most 1e8"]),
+    (["simulate", "--replications", "99999999999"], ["replications is 99999999999", "at most 1000000"]),
     (["simulate", "--format", "xml"], ["--format", "xml", "json"]),
     (["simulate", "--storag", "3"], ["--storag", "--storage"]),
     (["simulat"], ["simulat", "simulate"]),
@@ -134,7 +144,7 @@ def test_an_interrupt_ends_everything_at_once_and_leaves_nothing_half_written(tm
     family = psutil.Process(run.pid).children(recursive=True)
     os.killpg(run.pid, signal.SIGINT)
     _, err = run.communicate(timeout=30)
-    assert (run.returncode, err) == (130, "edgecache: interrupted; what was finished is kept\n")
+    assert (run.returncode, err.strip()) == (130, "edgecache: interrupted; what was finished is kept")
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]

@@ -53,7 +53,7 @@ def replay(run):
     index = {service: i for i, service in enumerate(run.scenario.catalogue.services)}
     deployed = set()
     for event in run.events.itertuples():
-        before, evicted = frozenset(deployed), [index[service] for service in event.evicted.split()]
+        before, evicted = frozenset(deployed), [index[service] for service in event.evicted.split("; ") if service]
         assert len(set(evicted)) == len(evicted) and before.issuperset(evicted)
         deployed -= set(evicted)
         if not event.hit and not event.cloud:
@@ -219,7 +219,7 @@ def test_as_many_are_evicted_as_needed():
     c = make_catalogue(a=(2, 1, 0, 0, 0), b=(1, 1, 0, 0, 0), c=(3, 1, 0, 0, 0), d=(4, 1, 0, 0, 0))
     scenario = Scenario(c, storage_gb=6, gpu_memory_gb=10, slots=5)
     # a b c fill 6 GB; b again; d needs 4: LRU evicts a (2) and c (3); FIFO a, b and c, for 3 GB are not enough
-    for policy, gone in (("lru", "a c"), ("fifo", "a b c"), ("largest-first", "c a")):
+    for policy, gone in (("lru", "a; c"), ("fifo", "a; b; c"), ("largest-first", "c; a")):
         chosen = largest_first if policy == "largest-first" else policy
         assert simulate(scenario, chosen, trace=one_each(4, [0, 1, 2, 1, 3])).events["evicted"].tolist() == ["", "", "", "", gone]
 
@@ -420,6 +420,20 @@ def test_a_rank_that_is_no_number():
 
     with pytest.raises(PolicyError, match=r"policy 'nobody-knows', request 3: a rank is not a number"):
         simulate(SMALL, nobody_knows, trace=SMALL_TRACE)
+
+
+def test_a_rank_that_divides_by_zero_is_infinite_or_no_number():
+    @eviction_policy
+    def infinite(model, server):
+        return 1.0 / (model.requests - model.requests)
+
+    @eviction_policy
+    def undefined(model, server):
+        return (model.requests - model.requests) / (model.size_gb - model.size_gb)
+
+    simulate(SMALL, infinite, trace=SMALL_TRACE)
+    with pytest.raises(PolicyError, match=r"policy 'undefined', request 3: a rank is not a number"):
+        simulate(SMALL, undefined, trace=SMALL_TRACE)
 
 
 def test_infinite_ranks_are_ranks():

@@ -19,7 +19,8 @@ seeds = st.integers(0, 2**63)
 
 
 def amount(low, high):
-    return st.floats(low, high, allow_nan=False, allow_infinity=False)
+    """Numbers a scenario or catalogue takes: what is not zero is at least 1e-12."""
+    return st.floats(low, high, allow_nan=False, allow_infinity=False).map(lambda value: value if value >= 1e-12 else 0.0)
 
 
 @st.composite

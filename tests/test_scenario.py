@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from edgecache import READINGS, InputError, Scenario
+from edgecache import READINGS, InputError, Scenario, sample_catalogue
 
 BAD = {
     "storage_gb": [(0, "storage_gb is 0", "above zero"), (-5, "storage_gb is -5", "above zero"), (np.nan, "nan", "finite")],
@@ -54,6 +54,7 @@ def test_vary_leaves_the_original_alone_and_scenarios_pickle():
     varied = s.vary(storage_gb=80, charge="miss")
     assert (s.storage_gb, varied.storage_gb, varied.charge) == (120, 80, "miss")
     assert varied.catalogue is s.catalogue
+    assert s != s.vary(catalogue=sample_catalogue(10, np.random.default_rng(0)))
     assert pickle.loads(pickle.dumps(varied)) == varied
 
 

@@ -90,7 +90,7 @@ def assert_same_as_reference(scenario, trace, policy):
     services = scenario.catalogue.services
     for event, (hit, cloud, evicted, delay) in zip(run.events.itertuples(), expected["events"], strict=True):
         assert (event.hit, event.cloud) == (hit, cloud)
-        assert set(event.evicted.split()) == {services[model] for model in evicted}
+        assert set(filter(None, event.evicted.split("; "))) == {services[model] for model in evicted}
         assert_allclose(event.delay_s, delay, rtol=1e-9)
     return run
 
