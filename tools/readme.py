@@ -48,8 +48,8 @@ def speed() -> str:
 def written(text: str) -> str:
     """The README with its generated parts renewed."""
     for name, part in (("results", results()), ("speed", speed())):
-        mark = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end -->)", re.DOTALL)
-        text = mark.sub(lambda found, part=part: found[1] + part + found[2], text)
+        mark = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
+        text = mark.sub(lambda found, part=part: f"{found[1]}\n{part}\n\n{found[2]}", text)
     return text
 
 
