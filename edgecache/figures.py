@@ -140,12 +140,9 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
 
 
 def _band_note(figure: Figure, table: pd.DataFrame):
-    figure.supxlabel(
-        f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications; "
-        "marker sizes tell coinciding curves apart",
-        fontsize=7,
-        color="0.35",
-    )
+    bands = f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications;"
+    between = "\n" if figure.get_figwidth() < 2 * WIDTH else " "
+    figure.supxlabel(f"{bands}{between}marker sizes tell coinciding curves apart", fontsize=7, color="0.35")
 
 
 def _boxes(axis, boxes: pd.DataFrame, xlabel: str, ylabel: str):
