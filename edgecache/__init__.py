@@ -1,7 +1,8 @@
 """edgecache: which generative AI models should an edge server keep deployed?
 
-Read the modules in this order: errors, catalogue, scenario, demand, costs, decision, optimal, genetic, policies, books, simulator,
-sweep, profiling, figures, reproduce. Each imports only from those before it; the last two are not imported here, for they draw.
+Read the modules in this order: errors, catalogue, scenario, demand, costs, decision, optimal, genetic, books, deployments, online,
+offline, policies, simulator, explain, sweep, profiling, figures, reproduce. Each imports only from those before it; the last two
+are not imported here, for they draw.
 """
 
 from .books import Simulation
@@ -9,30 +10,38 @@ from .catalogue import Catalogue, load_catalogue, sample_catalogue
 from .decision import Decision
 from .demand import Trace, poisson_trace
 from .errors import InputError, PolicyError
+from .explain import explain
 from .genetic import GA
+from .offline import Clairvoyant, lower_bound
+from .online import OptimalOnline
 from .optimal import Exact
-from .policies import PAPER, POLICIES, EvictionPolicy, eviction_policy
+from .policies import BOUNDS, PAPER, POLICIES, EvictionPolicy, eviction_policy
 from .scenario import READINGS, Scenario
 from .simulator import simulate
 from .sweep import box_statistics, reductions, summarise, sweep, write_table
 
 __all__ = [
+    "BOUNDS",
     "GA",
     "PAPER",
     "POLICIES",
     "READINGS",
     "Catalogue",
+    "Clairvoyant",
     "Decision",
     "EvictionPolicy",
     "Exact",
     "InputError",
+    "OptimalOnline",
     "PolicyError",
     "Scenario",
     "Simulation",
     "Trace",
     "box_statistics",
     "eviction_policy",
+    "explain",
     "load_catalogue",
+    "lower_bound",
     "poisson_trace",
     "reductions",
     "sample_catalogue",

@@ -20,23 +20,28 @@ def cli(context):
         click.echo(context.get_help())
 
 
-@cli.command()
-@click.option("--catalogue", type=Path, metavar="FILE", help="CSV of models; the shipped ten services without it.")
-@click.option("--policies", default="random,fifo,lru,lfu,ga,exact", show_default=True, help="Names, comma-separated.")
-@click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage, GB.")
-@click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory, GB.")
-@click.option("--arrival-rate", type=float, default=1.0, show_default=True, help="Requests a slot.")
-@click.option("--zipf", type=float, default=0.8, show_default=True, help="Exponent of the popularity.")
-@click.option("--slots", type=int, default=100, show_default=True, help="Time slots.")
-@click.option("--replications", type=int, default=30, show_default=True, help="Runs, each with its own trace.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other parameter or reading of the scenario.")
-@click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def simulate(catalogue, policies, replications, seed, settings, style, **parameters):
-    """Simulate policies on the same traces: mean cost a slot with its 95 % interval, delay, hits, backhaul and energy."""
+SCENARIO_OPTIONS = (
+    click.option("--catalogue", type=Path, metavar="FILE", help="CSV of models; the shipped ten services without it."),
+    click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage, GB."),
+    click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory, GB."),
+    click.option("--arrival-rate", type=float, default=1.0, show_default=True, help="Requests a slot."),
+    click.option("--zipf", type=float, default=0.8, show_default=True, help="Exponent of the popularity."),
+    click.option("--slots", type=int, default=100, show_default=True, help="Time slots."),
+    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other parameter or reading of the scenario."),
+)
+
+
+def scenario_options(command):
+    """Give a command the options of a scenario."""
+    for option in reversed(SCENARIO_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _scenario(catalogue, settings, **parameters):
     from .catalogue import load_catalogue
     from .scenario import Scenario
-    from .sweep import OUTCOMES, interval, sweep
 
     options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
     for setting in settings:
@@ -48,20 +53,61 @@ def simulate(catalogue, policies, replications, seed, settings, style, **paramet
         if name in parameters:
             raise InputError(f"--set is {setting!r}; {name} is set twice")
         parameters[name] = _literal(value)
-    scenario = Scenario(**parameters, **({"catalogue": load_catalogue(catalogue)} if catalogue else {}))
+    return Scenario(**parameters, **({"catalogue": load_catalogue(catalogue)} if catalogue else {}))
+
+
+@cli.command()
+@scenario_options
+@click.option("--policies", default="random,fifo,lru,lfu,ga,exact", show_default=True, help="Names, comma-separated.")
+@click.option("--replications", type=int, default=30, show_default=True, help="Runs, each with its own trace.")
+@click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
+def simulate(policies, replications, seed, style, **parameters):
+    """Simulate policies on the same traces: mean cost a slot with its 95 % interval, delay, hits, backhaul and energy."""
+    from .sweep import OUTCOMES, interval, sweep
+
+    scenario = _scenario(**parameters)
     names = [name.strip() for name in policies.split(",")]
     # starting processes takes longer than a small sweep
     small = scenario.slots * max(scenario.requests_per_slot, 1) * replications <= 20_000
     table = sweep({}, names, replications, scenario, seed=seed, progress=sys.stderr.isatty(), jobs=1 if small else -1)
     rows = []
-    for name in names:
-        runs = table[table["policy"] == name]
+    for name, runs in table.groupby("policy", sort=False):
         low, high = map(float, interval(runs["total_cost"].to_numpy()))
         means = {outcome: runs[outcome].mean() for outcome in OUTCOMES}
         rows.append(
             {"policy": name, "total_cost": means.pop("total_cost"), "total_cost_low": low, "total_cost_high": high, **means}
         )
     click.echo(_formatted(rows, style), nl=style != "csv")
+
+
+@cli.command()
+@scenario_options
+@click.option("--slot", type=int, required=True, help="The slot whose decisions to explain, from 0.")
+@click.option("--policy", default="ga", show_default=True, help="Whose decisions.")
+@click.option("--replication", type=int, default=0, show_default=True, help="Number of the run that `simulate` would make.")
+@click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+def explain(slot, policy, replication, seed, style, **parameters):
+    """Explain the decisions of a slot: what was chosen, every alternative's cost, the bounds' choice, and what was scarce."""
+    from .explain import explain
+    from .simulator import simulate
+
+    explanation = explain(simulate(_scenario(**parameters), policy, seed, replication=replication), slot)
+    if style == "text":
+        click.echo(str(explanation))
+    elif style == "csv":
+        click.echo(_formatted(explanation.alternatives.to_dict("records"), style), nl=False)
+    else:
+        tables = {"alternatives": explanation.alternatives, "resources": explanation.resources}
+        click.echo(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
+
+
+@cli.command()
+def policies():
+    """List the policies, a line each: what it does and when it is good."""
+    from .policies import POLICIES
+
+    for name, policy in POLICIES.items():
+        click.echo(f"{name:22} {policy.about}")
 
 
 def _literal(value: str):

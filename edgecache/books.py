@@ -126,19 +126,35 @@ class Simulation:
         if s.charge == "eviction":
             clock, model, requests = self.evictions.T
             slot = trace.slot[clock - 1]
-            cost = costs.eviction_cost(delay[model], self._booked_cycle(requests, clock, slot, model))
+            cost = costs.eviction_cost(delay[model], booked_cycle(s, trace, requests, clock, slot, model))
             return np.bincount(slot, cost, minlength=trace.slots).astype(float)
-        slot, model = np.indices(self.deployments.shape)
-        asked = np.zeros(self.deployments.shape, dtype=np.int64)
-        np.add.at(asked, (trace.slot, trace.model), 1)
-        asked = asked.cumsum(axis=0)
-        cycle = self._booked_cycle(asked, asked.sum(axis=1, keepdims=True), slot, model)
-        return costs.switching_cost(np.where(self.deployments, 0.0, delay), cycle)
+        return costs.switching_cost(np.where(self.deployments, 0.0, delay), absence_cycle(s, trace))
 
-    def _booked_cycle(self, requests, clock, slot, model) -> np.ndarray:
-        if self.scenario.active_cycle == "actual":
-            return requests_until_next(self.trace, clock, model)
-        return costs.active_cycle(self.scenario, requests, clock, slot, self.trace.popularity[model])
+
+def booked_cycle(scenario: Scenario, trace: Trace, requests, clock, slot, model) -> np.ndarray:
+    """The active cycle that is booked for `model` after request number `clock`: under `actual` the true one. They broadcast."""
+    if scenario.active_cycle == "actual":
+        return requests_until_next(trace, clock, model)
+    return costs.active_cycle(scenario, requests, clock, slot, trace.popularity[model])
+
+
+def absence_cycle(scenario: Scenario, trace: Trace) -> np.ndarray:
+    """The active cycle that `charge = absence` books for each model at the end of each slot, (T, I)."""
+    slot, model = np.indices((trace.slots, len(trace.popularity)))
+    asked = np.zeros(slot.shape, dtype=np.int64)
+    np.add.at(asked, (trace.slot, trace.model), 1)
+    asked = asked.cumsum(axis=0)
+    return booked_cycle(scenario, trace, asked, asked.sum(axis=1, keepdims=True), slot, model)
+
+
+def next_requests(trace: Trace) -> np.ndarray:
+    """The number (the first is 1) of the next request for the same model, after each request; N + 1 if there is none; (N,)."""
+    order = np.argsort(trace.model, kind="stable")
+    following = np.full(len(trace), len(trace) + 1)
+    again = trace.model[order[1:]] == trace.model[order[:-1]]
+    following[order[:-1][again]] = order[1:][again] + 1
+    following.flags.writeable = False
+    return following
 
 
 def requests_until_next(trace: Trace, clock, model) -> np.ndarray:

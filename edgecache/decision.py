@@ -20,6 +20,8 @@ MODEL = np.dtype(
         ("requests", np.int64),  # so far, the present one included
         ("requests_in_cache", np.int64),  # since it was deployed, the one that deployed it included
         ("last_request", np.int64),
+        ("previous_request", np.int64),  # the one before the last
+        ("next_request", np.int64),  # requests + 1 where there is none; kept for policies that ask for it, see policies.py
         ("aging", np.float64),  # the server's aging at the model's last request
         ("size_gb", np.float64),
         ("gpu_memory_gb", np.float64),
@@ -28,6 +30,7 @@ MODEL = np.dtype(
         ("io_delay_s", np.float64),
         ("inference_delay_s", np.float64),
         ("fetch_delay_s", np.float64),  # 8 s / B + l: what a miss waits more than a hit
+        ("share", np.float64),  # of the empty server: the largest of its shares of storage, GPU memory and power
         ("popularity", np.float64),  # the true share of requests
     ],
     align=True,

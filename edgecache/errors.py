@@ -8,6 +8,10 @@ class InputError(ValueError):
     """Bad input: a file, a parameter or a policy. The command line prints it alone and exits with 2."""
 
 
+class TooManyDeployments(InputError):
+    """More deployments fit the server than the method can look at."""
+
+
 class PolicyError(InputError):
     """A policy broke the decision rule: it overfilled the server, or kept or dropped what it may not."""
 

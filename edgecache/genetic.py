@@ -35,6 +35,7 @@ class GA:
     convergence: int = 10
     name: str = "ga"
     label: str = "Proposed (GA)"
+    about: str = "the paper's Algorithm 1, a genetic algorithm at every miss; good as the method under test"
 
     def __post_init__(self):
         for name, least in (("population", 2), ("generations", 0), ("tournament", 1), ("convergence", 0)):

@@ -10,6 +10,7 @@ add one, here or in a notebook cell:
         return -model.size_gb
 
 A planner decides the whole deployment at once: any object with a `name` and a method `decide(decision)`, see decision.Decision.
+Or with a method `prepare(scenario, trace)` that returns the planner of one run, which may look into the trace.
 """
 
 import dis
@@ -24,6 +25,8 @@ from numba import njit
 from .decision import RANK_TYPE, chance
 from .errors import InputError, PolicyError, unknown
 from .genetic import GA
+from .offline import Clairvoyant
+from .online import OptimalOnline
 from .optimal import Exact
 
 
@@ -40,8 +43,14 @@ class EvictionPolicy:
 
     name: str
     label: str
+    about: str = ""  # what it does and when it is good, one line
     queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
     rank: Callable | None = None  # compiled to decision.RANK_TYPE
+
+    @property
+    def offline(self) -> bool:
+        """Does the rank ask for the future, a model's `next_request`?"""
+        return self.rank is not None and "next_request" in self.rank.py_func.__code__.co_names
 
 
 def eviction_policy(function: Callable) -> EvictionPolicy:
@@ -55,7 +64,8 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
     if any(step.opname in ("STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR") for step in dis.get_instructions(function)):
         raise PolicyError(f"policy {name!r} writes to the state it ranks by; a rank may only read it")
     try:
-        return EvictionPolicy(name, function.__name__.replace("_", " "), rank=njit(RANK_TYPE, error_model="numpy")(function))
+        about = (function.__doc__ or "").strip().split("\n")[0]
+        return EvictionPolicy(name, function.__name__.replace("_", " "), about, rank=njit(RANK_TYPE, error_model="numpy")(function))
     except Exception as error:  # Numba's own, and whatever else it meets in a function it cannot compile
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if not line.startswith(("Failed in", "During", "File", "[", "-"))), lines[0])
@@ -85,19 +95,114 @@ def _lfu_in_cache(model, server):
     return model.requests_in_cache
 
 
+# Where a source divides by an object's size, these divide by the model's `share` of the server, the largest over the three
+# resources (the dominant share of Ghodsi et al., NSDI 2011): where one resource binds, that is the size in it.
+
+
+@njit(RANK_TYPE, cache=True)
+def _lfu_da(model, server):
+    """LFU with dynamic aging (Arlitt, Cherkasova, Dilley, Friedrich, Jin: ACM SIGMETRICS PER 27(4), 2000).
+
+    What was popular once does not stay for ever: counts start from the rank of the last evicted.
+    """
+    return model.aging + model.requests_in_cache
+
+
+@njit(RANK_TYPE, cache=True)
+def _gdsf(model, server):
+    """Greedy-Dual-Size-Frequency (Cherkasova: HP Laboratories HPL-98-69R1, 1998), at equal costs."""
+    return model.aging + model.requests_in_cache / model.share
+
+
+@njit(RANK_TYPE, cache=True)
+def _greedy_dual(model, server):
+    """Greedy-Dual keep-alive caching (Fuerst, Sharma: FaasCache, ASPLOS 2021): clock + frequency x cost / size.
+
+    The cost is what a miss waits more than a hit, 8 s / B + l.
+    """
+    return model.aging + model.requests_in_cache * model.fetch_delay_s / model.share
+
+
+@njit(RANK_TYPE, cache=True)
+def _lru_2(model, server):
+    """LRU-K with K = 2 (O'Neil, O'Neil, Weikum: SIGMOD 1993), history kept after eviction: the last request but one.
+
+    A model that was asked for once goes first.
+    """
+    return model.previous_request
+
+
+@njit(RANK_TYPE, cache=True)
+def _hyperbolic(model, server):
+    """Hyperbolic caching (Blankstein, Sen, Freedman: USENIX ATC 2017): requests a time since the deployment."""
+    return model.requests_in_cache / (server.clock - model.deployed_since)
+
+
+@njit(RANK_TYPE, cache=True)
+def _cremebrulee(model, server):
+    """In the style of CremeBrulee (Ogden, Gilman, Walls, Guo: ACSOS 2021, the paper's reference [5]): reuse x load cost / size.
+
+    Theirs adapts Belady's rule with a forecast of the reuse; this one takes the model's share of all requests so far.
+    """
+    return model.requests / server.clock * model.fetch_delay_s / model.share
+
+
+@njit(RANK_TYPE, cache=True)
+def _belady(model, server):
+    """Belady's MIN (IBM Systems Journal 5(2), 1966): the furthest next request goes first."""
+    return -model.next_request
+
+
+@njit(RANK_TYPE, cache=True)
+def _belady_cost(model, server):
+    """Belady's rule weighed by cost and size: what a miss would wait, over the share held and the time until the next request.
+
+    A heuristic: with costs and sizes the optimum is no ranking. See Clairvoyant in offline.py for that.
+    """
+    return model.fetch_delay_s / (model.share * (model.next_request - server.clock))
+
+
 POLICIES = {
     policy.name: policy
     for policy in (
-        EvictionPolicy("random", "Random", rank=_random),
-        EvictionPolicy("fifo", "FIFO", queue="deployment"),
-        EvictionPolicy("lru", "LRU"),
-        EvictionPolicy("lfu", "LFU", rank=_lfu),  # perfect or in-cache, as the scenario reads it
-        EvictionPolicy("lfu-in-cache", "LFU in cache", rank=_lfu_in_cache),
+        # name, label, what it does and when it is good
+        EvictionPolicy("random", "Random", "evicts at random; good as the least that a policy should beat", rank=_random),
+        EvictionPolicy("fifo", "FIFO", "evicts the longest deployed; good where hits cannot be recorded", "deployment"),
+        EvictionPolicy("lru", "LRU", "evicts the least recently requested; good where demand drifts"),
+        EvictionPolicy("lfu", "LFU", "evicts the least requested (reading `lfu`); good where demand is stable", rank=_lfu),
+        EvictionPolicy("lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache),
+        EvictionPolicy("lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da),
+        EvictionPolicy("lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2),
+        EvictionPolicy("hyperbolic", "Hyperbolic", "requests a time deployed; good where newcomers catch on", rank=_hyperbolic),
+        EvictionPolicy("gdsf", "GDSF", "frequency / size, with aging; good for hits where sizes differ", rank=_gdsf),
+        EvictionPolicy("greedy-dual", "GreedyDual", "frequency x delay / size, with aging; good for delay", rank=_greedy_dual),
+        EvictionPolicy(
+            "cremebrulee", "CremeBrulee style", "reuse x delay / size; good for delay at stable demand", rank=_cremebrulee
+        ),
+        EvictionPolicy("belady", "Belady", "knows the future: the furthest goes; best hits at equal sizes", rank=_belady),
+        EvictionPolicy(
+            "belady-cost", "Belady by cost", "knows the future, weighs delay and size; good as a mark for delay", rank=_belady_cost
+        ),
         GA(),
         Exact(),
+        OptimalOnline(),
+        Clairvoyant(),
+        OptimalOnline(
+            "delay",
+            name="optimal-online-delay",
+            label="Optimal online, for delay",
+            about="least average delay for a known popularity, whatever it costs; the yardstick for what users wait",
+        ),
+        Clairvoyant(
+            "delay",
+            name="clairvoyant-delay",
+            label="Clairvoyant, for delay",
+            about="knows the future, the least delay of the whole trace; the floor under what users wait",
+        ),
     )
 }
 PAPER = ("random", "fifo", "lru", "lfu", "ga")  # the five of the paper's figures
+BOUNDS = ("optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay")  # of the cost, then of the delay
 
 
 def find_policy(policy: str | Policy) -> Policy:
@@ -106,7 +211,8 @@ def find_policy(policy: str | Policy) -> Policy:
         if policy not in POLICIES:
             raise unknown("policy", policy, POLICIES)
         return POLICIES[policy]
-    decides = isinstance(policy, Policy) and callable(getattr(policy, "decide", None)) and not isinstance(policy, type)
+    plans = any(callable(getattr(policy, method, None)) for method in ("decide", "prepare"))
+    decides = isinstance(policy, Policy) and plans and not isinstance(policy, type)
     if isinstance(policy, EvictionPolicy) or decides:
         return policy
     raise InputError(

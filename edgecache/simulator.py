@@ -8,7 +8,7 @@ requested model fits) or a planner, a Python object whose `decide` is called at 
 import numpy as np
 from numba import njit, types
 
-from .books import CLOUD, HIT, MISS, Simulation
+from .books import CLOUD, HIT, MISS, Simulation, next_requests
 from .costs import switching_delay_s
 from .decision import MODEL, MODEL_TYPE, RANK_TYPE, SERVER, SERVER_TYPE, Decision, Prices
 from .demand import Trace, poisson_trace, random_stream
@@ -21,6 +21,8 @@ RESOURCES = {"storage_gb": "size_gb", "gpu_memory_gb": "gpu_memory_gb", "power_k
 DONE, NO_RANK = -1, -2  # why the loop returned, when it was not for a miss
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
 _REQUESTS = types.Array(types.int64, 1, "C", readonly=True)
+NOTHING = np.empty(0, dtype=np.int64)
+NOTHING.flags.writeable = False
 _INLINED = {"cache": True, "inline": "always"}  # left to LLVM, the loop is an eighth slower
 
 
@@ -67,23 +69,27 @@ def deploy(models, server, index):
     now.gpu_memory_gb -= model.gpu_memory_gb
     now.power_kw -= model.power_kw
     model.requests_in_cache = 1
-    model.deployed_since = model.last_request = now.clock
+    model.previous_request, model.deployed_since, model.last_request = model.last_request, now.clock, now.clock
     model.aging = now.aging
 
 
-@njit(types.int64(_REQUESTS, _MODELS, _SERVER, types.uint8[::1], types.boolean), **_INLINED)
-def serve(requests, models, server, outcome, by_request):
+@njit(types.int64(_REQUESTS, _REQUESTS, _MODELS, _SERVER, types.uint8[::1], types.boolean), **_INLINED)
+def serve(requests, following, models, server, outcome, by_request):
     """Serve the requests from `server.clock` on, up to the next that the edge misses: returns its model, or DONE at the end.
 
-    The deployed models stand in a queue, in the order of their deployment or `by_request` of their last request.
+    `following` has the number of each request's next for the same model, or nothing where no one asks for the future. The deployed
+    models stand in a queue, in the order of their deployment or `by_request` of their last request.
     """
     now = server[0]
     for clock in range(now.clock, requests.size):
         model = models[requests[clock]]
         model.requests += 1
+        if following.size:
+            model.next_request = following[clock]
         if model.place == DEPLOYED:
             outcome[clock] = HIT
             model.requests_in_cache += 1
+            model.previous_request = model.last_request
             model.last_request = clock + 1
             model.aging = now.aging
             if by_request:
@@ -101,11 +107,11 @@ def serve(requests, models, server, outcome, by_request):
 
 @njit(
     types.int64(
-        _REQUESTS, _MODELS, _SERVER, types.uint8[::1], _LOG, types.FunctionType(RANK_TYPE), types.boolean, types.boolean
+        _REQUESTS, _REQUESTS, _MODELS, _SERVER, types.uint8[::1], _LOG, types.FunctionType(RANK_TYPE), types.boolean, types.boolean
     ),
     cache=True,
 )  # fmt: skip
-def play(requests, models, server, outcome, evictions, rank, ranked, by_request):
+def play(requests, following, models, server, outcome, evictions, rank, ranked, by_request):
     """Play to the end with an eviction policy; returns DONE, or NO_RANK at a rank that is not a number.
 
     A miss evicts the front of the queue, or where `ranked` the model of the lowest rank and of equal ones the foremost, until the
@@ -114,7 +120,7 @@ def play(requests, models, server, outcome, evictions, rank, ranked, by_request)
     now = server[0]
     queue = models.size - 1
     while True:
-        requested = serve(requests, models, server, outcome, by_request)
+        requested = serve(requests, following, models, server, outcome, by_request)
         if requested == DONE:
             return DONE
         model = models[requested]
@@ -158,14 +164,17 @@ def simulate(
     evictions = np.empty((len(trace), 3), dtype=np.int64)
     if isinstance(policy, EvictionPolicy):
         rank, by_request = policy.rank or front, policy.queue == "request"
-        if play(trace.model, models, server, outcome, evictions, rank, policy.rank is not None, by_request) == NO_RANK:
+        following = next_requests(trace) if policy.offline else NOTHING
+        if play(trace.model, following, models, server, outcome, evictions, rank, policy.rank is not None, by_request) == NO_RANK:
             raise PolicyError(f"policy {policy.name!r}, request {server['clock'][0]}: a rank is not a number (NaN)")
         used = [models[need][models["place"] == DEPLOYED].sum() for need in RESOURCES.values()]
         if not np.allclose([server[free][0] for free in RESOURCES], scenario.capacities - used, rtol=1e-6, atol=1e-6):
             raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
     else:
         prices, rng = Prices.of(scenario, trace.popularity), np.random.default_rng(luck)
-        while (requested := serve(trace.model, models, server, outcome, False)) != DONE:
+        if hasattr(policy, "prepare"):
+            policy = policy.prepare(scenario, trace)
+        while (requested := serve(trace.model, NOTHING, models, server, outcome, False)) != DONE:
             clock = int(server["clock"][0])
             deployed = models["place"][:size] == DEPLOYED
             decision = Decision(
@@ -188,6 +197,7 @@ def start(scenario: Scenario, trace: Trace, luck: np.random.SeedSequence) -> tup
         models[feature][:size] = getattr(c, feature)
     models["fetch_delay_s"][:size] = switching_delay_s(scenario) - c.inference_delay_s
     models["popularity"][:size] = trace.popularity
+    models["share"][:size] = (np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]) / scenario.capacities[:, None]).max(axis=0)
     models["place"][:size] = np.where(scenario.fits_empty_server, ABSENT, ON_CLOUD)
     server["seed"] = luck.generate_state(1, np.uint64)
     for free, capacity in zip(RESOURCES, scenario.capacities, strict=True):

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .errors import InputError, unknown
+from .demand import poisson_trace, random_stream
+from .errors import InputError, TooManyDeployments, unknown
 from .policies import PAPER, Policy, find_policy
 from .scenario import Scenario
 from .simulator import simulate
@@ -34,8 +35,10 @@ def sweep(
 
     `vary` maps parameters of the scenario to values, such as `{"storage_gb": [60, 120, 180]}`. Columns: those parameters,
     `replication`, `policy`, then by "replication" those of Simulation.means, by "slot" those of Simulation.slots; by "both" gives
-    the two tables. Every policy faces the same traces. The tables are the same at any number of `jobs` (-1: every core), and on the
-    Dask cluster at the address `dask`. Raises InputError for unknown parameters, values or policies before anything runs.
+    the two tables. Where a server is too large for it, Clairvoyant's place is taken by its lower bound, `clairvoyant-bound`, and
+    OptimalOnline's by its approximation, named so. Every policy faces the same traces. The tables are the same at any number of
+    `jobs` (-1: every core), and on the Dask cluster at the address `dask`. Raises InputError for unknown parameters, values or
+    policies before anything runs.
     """
     scenario, vary = scenario or Scenario(), dict(vary or {})
     for name, values in vary.items():
@@ -73,21 +76,36 @@ def sweep(
             **({} if progress else {"disable": True}),
         )
         runs = list(bar)
-    labels = [{**point, "replication": replication, "policy": name} for (point, _), replication in cells for name in names]
-    means = pd.DataFrame([{**label, **run[0]} for label, run in zip(labels, itertools.chain(*runs), strict=True)])
+    labels = [
+        {**point, "replication": replication, "policy": name}
+        for ((point, _), replication), cell in zip(cells, runs, strict=True)
+        for name, _, _ in cell
+    ]
+    means = pd.DataFrame([{**label, **means} for label, (_, means, _) in zip(labels, itertools.chain(*runs), strict=True)])
     if by == "replication":
         return means
-    books = [run[1] for run in itertools.chain(*runs)]
+    books = [books for _, _, books in itertools.chain(*runs)]
     repeats = [len(book["slot"]) for book in books]
     slots = pd.DataFrame({column: np.repeat([label[column] for label in labels], repeats) for column in labels[0]})
     slots = slots.assign(**{column: np.concatenate([book[column] for book in books]) for column in books[0]})
     return slots if by == "slot" else (means, slots)
 
 
-def _cell(scenario, policies, seed, replication, by) -> list[tuple[dict, dict | None]]:
-    """One scenario and replication: the means, and where asked for the slots, of every policy."""
-    runs = [simulate(scenario, policy, seed, replication=replication) for policy in policies]
-    return [(run.means(), None if by == "replication" else run.books) for run in runs]
+def _cell(scenario, policies, seed, replication, by) -> list[tuple[str, dict, dict | None]]:
+    """One scenario and replication: the name, the means, and where asked for the slots, of every policy."""
+    found = []
+    for policy in policies:
+        try:
+            run = simulate(scenario, policy, seed, replication=replication)
+        except TooManyDeployments:
+            if by != "replication":
+                raise
+            trace = poisson_trace(scenario, random_stream(seed, replication, 0))
+            counts = {"requests": len(trace), "slots": trace.slots}
+            found.append((f"{policy.name}-bound", dict.fromkeys(OUTCOMES, np.nan) | policy.bound(scenario, trace) | counts, None))
+        else:
+            found.append((run.policy, run.means(), None if by == "replication" else run.books))
+    return found
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from cases import equal_catalogue, hard_decision, make_decision
 from numpy.testing import assert_array_equal
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from edgecache import Exact, Scenario, simulate
+from edgecache import Exact, InputError, Scenario, optimal, simulate
 from edgecache.optimal import best_subset
 
 
@@ -20,7 +20,13 @@ def brute_force(worth, needs, free):
     return np.isin(np.arange(len(worth)), best)
 
 
-def test_best_subset_against_brute_force():
+@pytest.fixture(params=[20_000, 1], ids=["own prices", "prices of the linear program"])
+def few(request, monkeypatch):
+    """Both stages of the search: with prices of its own, and after that with those of HiGHS."""
+    monkeypatch.setattr(optimal, "FEW", request.param)
+
+
+def test_best_subset_against_brute_force(few):
     """Worths of any kind, some below zero, so that there are no ties."""
     rng = np.random.default_rng(1)
     binding = 0
@@ -28,13 +34,14 @@ def test_best_subset_against_brute_force():
         n = int(rng.integers(0, 11))
         worth, needs = rng.normal(0.5, 1, n), rng.uniform(0, 1, (3, n))
         free = rng.uniform(0, 0.8, 3) * needs.sum(axis=1)
-        found = best_subset(worth, needs, free)
+        found, gap = best_subset(worth, needs, free)
+        assert gap == 0
         assert_array_equal(found, brute_force(worth, needs, free))
         binding += found.sum() < (worth > 0).sum()
     assert binding > 200
 
 
-def test_ties_go_to_fewest_models_then_to_the_lowest_index_mask():
+def test_ties_go_to_fewest_models_then_to_the_lowest_index_mask(few):
     """Small whole worths and needs make many subsets equal."""
     rng = np.random.default_rng(2)
     tied = 0
@@ -43,7 +50,7 @@ def test_ties_go_to_fewest_models_then_to_the_lowest_index_mask():
         worth, needs = rng.integers(0, 3, n).astype(float), rng.integers(0, 3, (3, n)).astype(float)
         free = rng.integers(1, 7, 3).astype(float)
         expected = brute_force(worth, needs, free)
-        assert_array_equal(best_subset(worth, needs, free), expected)
+        assert_array_equal(best_subset(worth, needs, free)[0], expected)
         reverse = brute_force(worth[::-1], needs[:, ::-1], free)[::-1]
         tied += not np.array_equal(reverse, expected)
     assert tied > 80  # counting only those that the index mask decides
@@ -64,7 +71,7 @@ def test_ties_go_to_fewest_models_then_to_the_lowest_index_mask():
     ],
 )
 def test_best_subset_by_hand(worth, sizes, room, kept):
-    found = best_subset(np.array(worth, dtype=float), np.tile(np.array(sizes, dtype=float), (3, 1)), np.full(3, float(room)))
+    found, _ = best_subset(np.array(worth, dtype=float), np.tile(np.array(sizes, dtype=float), (3, 1)), np.full(3, float(room)))
     assert np.flatnonzero(found).tolist() == kept
 
 
@@ -96,33 +103,75 @@ def test_ties_of_a_decision():
     assert d.cost(Exact().decide(d)) == pytest.approx(d.cost(np.isin(np.arange(6), [0])))
 
 
-def test_exact_against_milp():
-    rng = np.random.default_rng(4)
+def solved_by_milp(worth, needs, free):
+    """The worth of the best subset by HiGHS, None where even the empty one does not fit."""
+    found = milp(
+        -worth,
+        constraints=LinearConstraint(needs, ub=free),
+        integrality=np.ones(len(worth)),
+        bounds=Bounds(0, 1),
+        options={"mip_rel_gap": 0},
+    )
+    return -found.fun if found.success else None
+
+
+def test_best_subset_against_milp_on_thousands():
+    """Any number of binding resources, useless and huge models among them, and servers on which nothing fits."""
+    rng = np.random.default_rng(12)
+    infeasible, several = 0, 0
+    for _ in range(2000):
+        n = int(rng.integers(1, 15))
+        worth, needs = rng.normal(1, 1, n), rng.exponential(1, (3, n)) * rng.choice([0.1, 1, 10], (1, n))
+        free = rng.uniform(-0.03, 0.8, 3) * needs.sum(axis=1)
+        expected = solved_by_milp(worth, needs, free)
+        if expected is None:
+            infeasible += 1
+            with pytest.raises(InputError, match="nothing fits"):
+                best_subset(worth, needs, free)
+            continue
+        found, gap = best_subset(worth, needs, free)
+        assert gap == 0 and (needs @ found <= free).all()
+        assert worth @ found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        several += found.sum() > 1
+    assert infeasible > 100 and several > 500
+
+
+@pytest.mark.parametrize(("candidates", "count"), [(10, 40), (25, 40), (60, 15), (150, 6), (400, 2)])
+def test_exact_against_milp(candidates, count):
+    """Decisions on servers that grow with the number of models."""
+    rng = np.random.default_rng(candidates)
     kept, bound = 0, np.zeros(3, dtype=int)
-    for number in range(60):
-        candidates = int(rng.integers(10, 41))
+    for number in range(count):
         d = hard_decision(rng, candidates + 5, candidates, charge=["eviction", "absence"][number % 2])
         i = d.candidates
         free = d.prices.capacities - d.prices.needs[:, d.requested]
-        solved = milp(
-            d.holding_cost[i] - d.leaving_cost[i],
-            constraints=LinearConstraint(d.prices.needs[:, i], ub=free),
-            integrality=np.ones(candidates),
-            bounds=Bounds(0, 1),
-            options={"mip_rel_gap": 0},
+        found, gap = Exact().solve(d)
+        assert gap == 0 and d.fits(found)
+        least = d.cost(np.isin(np.arange(len(found)), d.requested)) - solved_by_milp(
+            d.leaving_cost[i] - d.holding_cost[i], d.prices.needs[:, i], free
         )
-        assert solved.success
-        expected = np.zeros(len(d.deployed), dtype=bool)
-        expected[i] = solved.x > 0.5
-        expected[d.requested] = True
-        found = Exact().decide(d)
-        assert d.fits(found) and d.fits(expected)
-        # HiGHS may overfill by its tolerance, never undercut what fits by more than rounding
-        assert d.cost(found) == pytest.approx(d.cost(expected), rel=1e-9), number
+        # HiGHS may overfill by its tolerance
+        assert d.cost(found) == pytest.approx(least, rel=1e-7), number
         kept += found.sum() - 1
         left = free - d.prices.needs[:, found].sum(axis=1) + d.prices.needs[:, d.requested]
         bound[np.argmin(left / d.prices.capacities)] += 1
-    assert kept > 300 and (bound > 5).all()  # each of the three capacities binds somewhere
+    assert kept > count and (bound > 0).sum() >= min(count, 3) - 1  # not always the same capacity binds
+
+
+def test_a_search_that_ends_early_says_how_far_it_may_be_from_the_optimum():
+    rng = np.random.default_rng(6)
+    gaps = []
+    for _ in range(20):
+        d = hard_decision(rng, 70, 60)
+        least = d.cost(Exact().decide(d))
+        early, gap = Exact(nodes=300).solve(d)
+        assert d.fits(early)
+        assert least - 1e-9 <= d.cost(early) <= least + gap + 1e-9
+        gaps.append(gap)
+        if gap:
+            with pytest.warns(UserWarning, match="exact stopped after 300 nodes, within"):
+                Exact(nodes=300).decide(d)
+    assert sum(gap > 0 for gap in gaps) > 10
 
 
 def test_the_scale_of_costs_does_not_matter():
