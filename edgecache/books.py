@@ -122,7 +122,7 @@ class Simulation:
         s, trace = self.scenario, self.trace
         delay = costs.switching_delay_s(s)
         if s.charge == "miss":
-            return self._by_slot(fetched, (delay - s.catalogue.inference_delay_s)[trace.model])
+            return self._by_slot(fetched, costs.fetch_delay_s(s)[trace.model])
         if s.charge == "eviction":
             clock, model, requests = self.evictions.T
             slot = trace.slot[clock - 1]
@@ -147,10 +147,13 @@ def absence_cycle(scenario: Scenario, trace: Trace) -> np.ndarray:
     return booked_cycle(scenario, trace, asked, asked.sum(axis=1, keepdims=True), slot, model)
 
 
+NEVER = 2**62  # the number of a request that does not come
+
+
 def next_requests(trace: Trace) -> np.ndarray:
-    """The number (the first is 1) of the next request for the same model, after each request; N + 1 if there is none; (N,)."""
+    """The number (the first is 1) of the next request for the same model, after each request; NEVER if there is none; (N,)."""
     order = np.argsort(trace.model, kind="stable")
-    following = np.full(len(trace), len(trace) + 1)
+    following = np.full(len(trace), NEVER)
     again = trace.model[order[1:]] == trace.model[order[:-1]]
     following[order[:-1][again]] = order[1:][again] + 1
     following.flags.writeable = False

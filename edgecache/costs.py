@@ -80,15 +80,17 @@ def fitness(cost):
 # What the equations make of a scenario.
 
 
+def fetch_delay_s(scenario: Scenario) -> np.ndarray:
+    """What a request for each model waits longer at a miss than at a hit: (4) + (5) with every model evicted, s, (I,)."""
+    c = scenario.catalogue
+    every = np.ones(len(c))
+    return transmission_delay_s(every, c.size_gb, scenario.bandwidth_gbps) + preloading_delay_s(every, c.io_delay_s)
+
+
 def switching_delay_s(scenario: Scenario) -> np.ndarray:
     """What a request for each undeployed model waits: (4) + (5) + (6) with every model evicted, s, (I,)."""
     c = scenario.catalogue
-    every = np.ones(len(c))
-    return (
-        transmission_delay_s(every, c.size_gb, scenario.bandwidth_gbps)
-        + preloading_delay_s(every, c.io_delay_s)
-        + inference_delay_s(every, c.inference_delay_s)
-    )
+    return fetch_delay_s(scenario) + inference_delay_s(np.ones(len(c)), c.inference_delay_s)
 
 
 def deployment_cost(scenario: Scenario, deployed) -> np.ndarray:

@@ -1,5 +1,6 @@
 """What a policy sees: the state that eviction policies rank by, and the decision that planners take at a miss."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +22,7 @@ MODEL = np.dtype(
         ("requests_in_cache", np.int64),  # since it was deployed, the one that deployed it included
         ("last_request", np.int64),
         ("previous_request", np.int64),  # the one before the last
-        ("next_request", np.int64),  # requests + 1 where there is none; kept for policies that ask for it, see policies.py
+        ("next_request", np.int64),  # books.NEVER if there is none; kept for policies that are `offline`, else 0
         ("aging", np.float64),  # the server's aging at the model's last request
         ("size_gb", np.float64),
         ("gpu_memory_gb", np.float64),
@@ -159,28 +160,31 @@ class Decision:
 
     def check(self, deployment: np.ndarray, policy: str) -> np.ndarray:
         """The deployment as bool (I,). Raises PolicyError, saying which rule it breaks, if it is not allowed."""
-        where = f"policy {policy!r}, request {self.clock} (for {self.name(self.requested)})"
-        try:
+        chosen, returned = deployment, "a sequence of sequences of unequal length"
+        with suppress(ValueError):
             chosen = np.asarray(deployment)
-            returned = f"{chosen.dtype} of shape {chosen.shape}"
-        except ValueError:
-            returned = "a sequence of sequences of unequal length"
-        if returned != f"bool of shape {self.deployed.shape}":
-            raise PolicyError(f"{where}: decide() returned {returned}; it must return bool of shape {self.deployed.shape}")
+            returned = (chosen.dtype, chosen.shape)
+        if returned != (np.dtype(bool), self.deployed.shape):
+            said = returned if isinstance(returned, str) else f"{returned[0]} of shape {returned[1]}"
+            raise self._refused(policy, f"decide() returned {said}; it must return bool of shape {self.deployed.shape}")
         if not chosen[self.requested]:
-            raise PolicyError(f"{where}: the requested model is not in the chosen deployment")
+            raise self._refused(policy, "the requested model is not in the chosen deployment")
         alien = chosen & ~self.deployed
         alien[self.requested] = False
         if alien.any():
-            raise PolicyError(f"{where}: {self.name(alien.argmax())} was neither deployed nor requested and cannot be deployed")
+            raise self._refused(policy, f"{self.name(alien.argmax())} was neither deployed nor requested and cannot be deployed")
         if not self.fits(chosen):
             used = self.prices.needs @ chosen
             s = self.scenario
-            raise PolicyError(
-                f"{where}: the chosen deployment takes {used[0]:.6g} GB storage, {used[1]:.6g} GB GPU memory and {used[2]:.6g} kW; "
-                f"the server has {s.storage_gb:g} GB, {s.gpu_memory_gb:g} GB and {s.power_budget_kw:g} kW"
+            raise self._refused(
+                policy,
+                f"the chosen deployment takes {used[0]:.6g} GB storage, {used[1]:.6g} GB GPU memory and {used[2]:.6g} kW; "
+                f"the server has {s.storage_gb:g} GB, {s.gpu_memory_gb:g} GB and {s.power_budget_kw:g} kW",
             )
         return chosen
+
+    def _refused(self, policy: str, why: str) -> PolicyError:
+        return PolicyError(f"policy {policy!r}, request {self.clock} (for {self.name(self.requested)}): {why}")
 
     def name(self, model: int) -> str:
         """The service's name."""

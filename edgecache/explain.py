@@ -37,7 +37,7 @@ def _decision(run: Simulation, request: int) -> Decision:
     return Decision(prices, int(trace.model[request]), fetched > evicted, requests, request + 1, int(trace.slot[request]), rng)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """The decisions of one slot. Print it, show it in a notebook, or take its tables `alternatives` and `resources`.
 
@@ -124,7 +124,7 @@ class Explanation:
         chosen[gone] = False
         return chosen
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         parts = [self._heading()]
         for decision in self.decisions:
             parts += [self._story(decision), self._shown(decision).to_string(index=False), self._scarcity(decision)]

@@ -14,7 +14,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from .policies import POLICIES
+from .policies import BOUNDS, POLICIES
 from .profiling import PHASES
 from .sweep import summarise
 
@@ -28,7 +28,26 @@ POLICY_STYLE = {
     "random": (_PALETTE[7], "X"),
     "exact": ("black", "*"),
     "lfu-in-cache": (_PALETTE[9], "P"),
+    "lfu-da": ("#1f4e79", "p"),
+    "lru-2": ("#6bbf59", "v"),
+    "hyperbolic": (_PALETTE[8], "d"),
+    "gdsf": (_PALETTE[4], "<"),
+    "greedy-dual": (_PALETTE[5], ">"),
+    "cremebrulee": (_PALETTE[6], "h"),
+    "belady": ("#7a6a53", "H"),
+    "belady-cost": ("#a08d71", "8"),
+    "optimal-online": ("#5e3c99", "s"),
+    "clairvoyant": ("0.25", "s"),
+    "optimal-online-delay": ("#9a7fd1", "s"),
+    "clairvoyant-delay": ("0.55", "s"),
 }
+# what bounds each outcome, drawn behind the policies: the floor, then the best that an online policy can do
+BOUND_LINES = {"total_cost": ("clairvoyant", "optimal-online"), "service_delay_s": ("clairvoyant-delay", "optimal-online-delay")}
+BOUND_LABELS = ("Floor", "Best online")
+_BOUND_STYLE = (
+    {"color": "0.25", "linewidth": 1.0},
+    {"color": POLICY_STYLE["optimal-online"][0], "linewidth": 1.2, "linestyle": "--"},
+)
 PHASE_STYLE = {
     "transmission": ("#88ccee", "transmission (8 s / B)"),
     "io": ("#aa4499", "I/O: disk to GPU memory"),
@@ -92,14 +111,35 @@ def _panels(rows: int, columns: int, width: float = WIDTH, height: float = 3.1):
 
 
 def _policies(table: pd.DataFrame) -> dict[str, dict]:
-    """Label, colour and marker of each policy in the table; the paper's proposal last, to be drawn on top."""
-    names = sorted(table["policy"].unique(), key=lambda name: [*reversed(POLICY_STYLE)].index(name) if name in POLICY_STYLE else -1)
+    """Label, colour and marker of each policy in the table but the bounds; the paper's proposal last, to be drawn on top."""
+    names = [name for name in table["policy"].unique() if _bound(name) not in BOUNDS]
+    names.sort(key=lambda name: [*reversed(POLICY_STYLE)].index(name) if name in POLICY_STYLE else -1)
     spare = iter([(colour, "v") for colour in (_PALETTE[4], _PALETTE[5], _PALETTE[6], _PALETTE[8])] * len(names))
     found = {}
     for name in names:
         colour, marker = POLICY_STYLE.get(name) or next(spare)
         found[name] = {"label": getattr(POLICIES.get(name), "label", name), "color": colour, "marker": marker}
     return found
+
+
+def _bound(name: str) -> str:
+    """The policy that a name in a table stands for: where a server is too large, bounds are approximate or only bounded."""
+    return name.removesuffix("-approximate").removesuffix("-bound")
+
+
+def _bounds(axis, summary: pd.DataFrame, outcome: str):
+    """The floor of an outcome, shaded below, and the best online policy; with their own 95 % bands."""
+    for bound, label, style in zip(BOUND_LINES.get(outcome, ()), BOUND_LABELS, _BOUND_STYLE, strict=False):
+        line = summary[[_bound(name) == bound for name in summary["policy"]]].dropna()
+        if line.empty:
+            continue
+        x = line.iloc[:, 0]
+        inexact = {name.removeprefix(bound) for name in line["policy"]} - {""}
+        label += "".join({"-approximate": ", approximate", "-bound": ", lower bound"}[ending] for ending in sorted(inexact))
+        axis.plot(x, line["mean"], label=label, zorder=1.5, **style)
+        if bound.startswith("clairvoyant"):
+            axis.fill_between(x, 0, line["mean"], color="0.93", linewidth=0, zorder=0.5)
+        axis.fill_between(x, line["low"], line["high"], color=style["color"], alpha=0.12, linewidth=0)
 
 
 def _legend(figure: Figure, axis, columns: int):
@@ -110,6 +150,7 @@ def _legend(figure: Figure, axis, columns: int):
 def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
     parameter = table.columns[0]
     summary = summarise(table, outcome)
+    _bounds(axis, summary, outcome)
     for order, (name, style) in enumerate(_policies(table).items()):
         line = summary[summary["policy"] == name]
         # markers shrink in the order of drawing, so that curves on top of each other can still be told apart
@@ -126,7 +167,8 @@ def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
 def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabel: str | None = None) -> Figure:
     """Fig. 3a/b, 4a/c and their twins: means against the first column of a table with one row a replication, a panel an outcome.
 
-    Bands are 95 % intervals of the mean. Backhaul and energy, sums in the table, are drawn per slot.
+    Bands are 95 % intervals of the mean. Backhaul and energy, sums in the table, are drawn per slot. Where the table has bounds of
+    an outcome, its panel shows them behind the policies.
     """
     table = table.assign(**{name: table[name] / table["slots"] for name in ("fetched_gb", "energy_kwh")})
     columns = min(len(outcomes), 2)
@@ -134,19 +176,25 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
         figure, axes = _panels(len(outcomes) // columns, columns)
         for axis, outcome in zip(axes, outcomes, strict=True):
             _trend(axis, table, outcome, xlabel or table.columns[0])
-        _legend(figure, axes[0], columns=3 if columns == 1 else 5)
+        _legend(figure, axes[0], columns=4 if columns == 1 else 7)
         _band_note(figure, table)
     return figure
 
 
 def _band_note(figure: Figure, table: pd.DataFrame):
-    bands = f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications;"
-    between = "\n" if figure.get_figwidth() < 2 * WIDTH else " "
-    figure.supxlabel(f"{bands}{between}marker sizes tell coinciding curves apart", fontsize=7, color="0.35")
+    notes = [f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications"]
+    notes.append("marker sizes tell coinciding curves apart")
+    if table["policy"].map(_bound).isin(BOUNDS).any():
+        notes.append(_BOUND_NOTE)
+    between = ";\n" if figure.get_figwidth() < 2 * WIDTH else "; "
+    figure.supxlabel(between.join(notes), fontsize=7, color="0.35")
 
 
-def _boxes(axis, boxes: pd.DataFrame, xlabel: str, ylabel: str):
-    """Grouped box plots from box statistics."""
+_BOUND_NOTE = "floor: all requests known; best online: popularity known"
+
+
+def _boxes(axis, boxes: pd.DataFrame, outcome: str, xlabel: str, ylabel: str):
+    """Grouped box plots from box statistics, the means of the outcome's bounds as lines across each group."""
     parameter = boxes.columns[0]
     values = sorted(boxes[parameter].unique())
     policies = dict(reversed(_policies(boxes).items()))
@@ -163,6 +211,12 @@ def _boxes(axis, boxes: pd.DataFrame, xlabel: str, ylabel: str):
         for box in drawn["boxes"]:
             box.set(facecolor=style["color"], edgecolor="0.3", linewidth=0.7)
         axis.plot([], [], linestyle="", marker="s", markersize=7, color=style["color"], label=style["label"])
+    for bound, label, style in zip(BOUND_LINES.get(outcome, ()), BOUND_LABELS, _BOUND_STYLE, strict=False):
+        means = boxes[boxes["policy"] == bound].set_index(parameter)["mean"]
+        for place, value in enumerate(values):
+            if value in means.index:
+                ends = [place - 0.46, place + 0.46]
+                axis.plot(ends, [means[value]] * 2, label="" if place else label, zorder=0.6, **style)
     axis.set(xlabel=LABELS[xlabel], ylabel=ylabel, xticks=range(len(values)), xticklabels=[f"{value:g}" for value in values])
     axis.grid(axis="x", visible=False)
 
@@ -174,10 +228,12 @@ def cost_boxes(boxes: pd.DataFrame, xlabel: str | None = None) -> Figure:
     """Fig. 3c/d, 4b/d: the distribution of the cost of a slot over all slots of all replications, from `box_statistics`."""
     with rc_context(STYLE):
         figure, (axis,) = _panels(1, 1, width=6.4)
-        _boxes(axis, boxes, xlabel or boxes.columns[0], "Cost of a slot ($w_1$ s + $w_2$ GB)")
+        _boxes(axis, boxes, "total_cost", xlabel or boxes.columns[0], "Cost of a slot ($w_1$ s + $w_2$ GB)")
         axis.set_ylim(bottom=0)
-        figure.legend(loc="outside upper center", ncols=5, columnspacing=1.0, handletextpad=0.4)
-        figure.supxlabel(_BOX_NOTE + ", over all slots of all replications", fontsize=7, color="0.35")
+        figure.legend(loc="outside upper center", ncols=4, columnspacing=1.0, handletextpad=0.4)
+        figure.supxlabel(
+            f"{_BOX_NOTE}, over all slots of all replications\nlines across: means; {_BOUND_NOTE}", fontsize=7, color="0.35"
+        )
     return figure
 
 
@@ -185,13 +241,14 @@ def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = N
     """The twin of `cost_boxes`: mean service delay of a slot with requests, and the hit ratio of a replication."""
     with rc_context(STYLE):
         figure, axes = _panels(1, 2, width=5.4)
-        _boxes(axes[0], delays, xlabel or delays.columns[0], "Mean service delay of a slot (s)")
-        _boxes(axes[1], hits, xlabel or hits.columns[0], "Hit ratio of a replication")
+        _boxes(axes[0], delays, "service_delay_s", xlabel or delays.columns[0], "Mean service delay of a slot (s)")
+        _boxes(axes[1], hits, "hit_ratio", xlabel or hits.columns[0], "Hit ratio of a replication")
         axes[0].set_ylim(bottom=0)
         axes[1].set_ylim(0, 1)
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=5, columnspacing=1.0, handletextpad=0.4)
-        figure.supxlabel(_BOX_NOTE + "; left: over all slots with a request, right: over replications", fontsize=7, color="0.35")
+        figure.legend(handles, labels, loc="outside upper center", ncols=7, columnspacing=1.0, handletextpad=0.4)
+        note = f"{_BOX_NOTE}; left: over all slots with a request, right: over replications\nlines across: means; {_BOUND_NOTE}"
+        figure.supxlabel(note, fontsize=7, color="0.35")
     return figure
 
 

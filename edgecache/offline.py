@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from .books import absence_cycle, booked_cycle, next_requests
-from .costs import deployment_cost, eviction_cost, switching_delay_s, total_cost
+from .costs import deployment_cost, eviction_cost, fetch_delay_s, switching_delay_s, total_cost
 from .decision import Decision, Prices
 from .demand import Trace
 from .deployments import LIMIT, Deployments
@@ -37,7 +37,7 @@ class Bill:
             cycle = booked_cycle(scenario, trace, asked.cumsum(axis=0), clock[:, None], trace.slot[:, None], np.arange(size))
             leaving = nothing + scenario.w1 * eviction_cost(delay, cycle)
         elif scenario.charge == "miss":
-            fetching = scenario.w1 * (delay - scenario.catalogue.inference_delay_s)[trace.model]
+            fetching = scenario.w1 * fetch_delay_s(scenario)[trace.model]
         else:
             absent = scenario.w1 * eviction_cost(delay, absence_cycle(scenario, trace))
         resource = total_cost(0.0, deployment_cost(scenario, np.eye(size)), scenario.w1, scenario.w2)
@@ -117,8 +117,7 @@ class ClairvoyantPlan:
             self._work_out(start, self.kept[start // self.stretch + 1])
         values = self.values[request - start + 1, -1 if self.same_slot[request] else 0]
         price = self.bill.holding[request] - self.bill.leaving[request]
-        slack = 1e-12 * (np.abs(values).max() + np.abs(price).max())
-        return d.members[d.best_decision(values, price, d.state(decision.deployed), decision.requested, slack)]
+        return d.members[d.best_decision(values, price, d.state(decision.deployed), decision.requested, self.slack)]
 
     def _work_out(self, start: int, following: np.ndarray):
         """The costs from each request on, (n + 1, bits, S), in the stretch from `start`; `following` are those after it."""
@@ -127,6 +126,7 @@ class ClairvoyantPlan:
         self.values[-1] = following
         prices = (bill.leaving[here], bill.fetching[here], bill.holding[here], bill.resting[here])
         _backward(self.values, self.trace.model[here], self.same_slot[here], d.head, d.after, d.without, *prices)
+        self.slack = 1e-12 * np.abs(self.values).max()  # of rounding, between decisions that cost the same
 
 
 @njit(cache=True)
@@ -180,9 +180,10 @@ def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
     needs = np.ascontiguousarray((prices.needs / prices.capacities[:, None]).T)
     certain = bill.certain + bill.fetching[first].sum()
     held, left = np.ascontiguousarray(holding.T), np.ascontiguousarray(bill.leaving.T)
+    until = np.minimum(next_requests(trace) - 1, len(trace))
     price, best, margin, idle = np.zeros((len(trace), 3)), -np.inf, 0.1, 0
     for _ in range(rounds):
-        cost, used = _relaxed(trace.model, next_requests(trace) - 1, fits, needs, held, left, bill.fetching, price)
+        cost, used = _relaxed(trace.model, until, fits, needs, held, left, bill.fetching, price)
         bound, over = certain + cost - price.sum(), used - 1
         idle = 0 if bound > best + 1e-3 * margin * abs(best) else idle + 1
         best = max(best, bound)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from .costs import active_cycle, deployment_cost, eviction_cost, switching_delay_s, total_cost
+from .costs import active_cycle, deployment_cost, eviction_cost, fetch_delay_s, switching_delay_s, total_cost
 from .decision import Decision, Prices
 from .demand import Trace
 from .deployments import LIMIT, Deployments
@@ -100,13 +100,13 @@ def _expected_costs(scenario: Scenario, popularity: np.ndarray) -> tuple[np.ndar
     away = total_cost(away, 0.0, scenario.w1, scenario.w2)
     nothing = np.zeros(len(popularity))
     leaving = away if scenario.charge == "eviction" else nothing
-    fetching = scenario.w1 * (delay - scenario.catalogue.inference_delay_s) if scenario.charge == "miss" else nothing
+    fetching = scenario.w1 * fetch_delay_s(scenario) if scenario.charge == "miss" else nothing
     holding = total_cost(0.0, deployment_cost(scenario, np.eye(len(popularity))), scenario.w1, scenario.w2)
     absent = away if scenario.charge == "absence" else nothing
     return leaving, fetching, (holding - absent) / scenario.requests_per_slot, float(absent.sum())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class OnlinePlan:
     """OptimalOnline for one scenario and popularity: at a miss, the deployment of the least expected cost from there on."""
 
@@ -117,16 +117,19 @@ class OnlinePlan:
     saves: np.ndarray  # expected, by keeping each model until its next request, (I,)
     average_cost: float  # predicted, a slot; NaN where approximate
 
+    def __post_init__(self):
+        self.slack = 1e-9 * (np.abs(self.values).max() + np.abs(self.price).max())  # of what did not converge, between equals
+        self.others = np.setdiff1d(np.arange(len(self.price)), self.deployments.head)
+
     def decide(self, decision: Decision) -> np.ndarray:
         """Bool (I,), the deployment of least expected cost."""
         d = self.deployments
-        slack = 1e-9 * (np.abs(self.values).max() + np.abs(self.price).max())
-        best = d.best_decision(self.values, self.price, d.state(decision.deployed), decision.requested, slack)
+        best = d.best_decision(self.values, self.price, d.state(decision.deployed), decision.requested, self.slack)
         chosen = d.members[best].copy()
         chosen[decision.requested] = True
-        others = decision.deployed & ~np.isin(np.arange(len(chosen)), d.head)
-        if others.any():
-            others, needs = np.flatnonzero(others), decision.prices.needs
+        others = self.others[decision.deployed[self.others]]
+        if len(others):
+            needs = decision.prices.needs
             free = decision.prices.capacities - needs @ chosen
             chosen[others], _ = best_subset(self.saves[others], np.ascontiguousarray(needs[:, others]), free)
         return chosen

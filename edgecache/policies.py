@@ -1,9 +1,9 @@
 """The policies: who decides what leaves the server.
 
-An eviction policy ranks the deployed models, and the simulator evicts the lowest until the requested one fits. Ties go to the front
-of a queue, which stands in the order of deployment or of the last request; a policy without a rank evicts that front. A ranking
-function takes a model and the server, records with the fields of decision.MODEL and decision.SERVER, and returns a number. To
-add one, here or in a notebook cell:
+An eviction policy ranks the deployed models, and the simulator evicts the lowest until the requested one fits. Ties (within one
+part in 10^12, so that rounding decides nothing) go to the front of a queue, which stands in the order of deployment or of the last
+request; a policy without a rank evicts that front. A ranking function takes a model and the server, records with the fields of
+decision.MODEL and decision.SERVER, and returns a number. To add one, here or in a notebook cell:
 
     @eviction_policy
     def largest_first(model, server):
@@ -46,16 +46,13 @@ class EvictionPolicy:
     about: str = ""  # what it does and when it is good, one line
     queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
     rank: Callable | None = None  # compiled to decision.RANK_TYPE
-
-    @property
-    def offline(self) -> bool:
-        """Does the rank ask for the future, a model's `next_request`?"""
-        return self.rank is not None and "next_request" in self.rank.py_func.__code__.co_names
+    offline: bool = False  # may the rank ask for the future, a model's `next_request`?
 
 
 def eviction_policy(function: Callable) -> EvictionPolicy:
     """Make a ranking function a policy of its name (`largest_first` becomes `largest-first`), ties to the least recently used.
 
+    It may ask for the future, so Belady's kind can be written too. Its docstring's first line says what it is about.
     Raises PolicyError for a function that does not compile, or that writes to the state: a rank is read only.
     """
     if not inspect.isfunction(function):
@@ -65,7 +62,8 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
         raise PolicyError(f"policy {name!r} writes to the state it ranks by; a rank may only read it")
     try:
         about = (function.__doc__ or "").strip().split("\n")[0]
-        return EvictionPolicy(name, function.__name__.replace("_", " "), about, rank=njit(RANK_TYPE, error_model="numpy")(function))
+        rank = njit(RANK_TYPE, error_model="numpy")(function)
+        return EvictionPolicy(name, function.__name__.replace("_", " "), about, rank=rank, offline=True)
     except Exception as error:  # Numba's own, and whatever else it meets in a function it cannot compile
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if not line.startswith(("Failed in", "During", "File", "[", "-"))), lines[0])
@@ -110,7 +108,10 @@ def _lfu_da(model, server):
 
 @njit(RANK_TYPE, cache=True)
 def _gdsf(model, server):
-    """Greedy-Dual-Size-Frequency (Cherkasova: HP Laboratories HPL-98-69R1, 1998), at equal costs."""
+    """Greedy-Dual-Size-Frequency (Cherkasova: HP Laboratories HPL-98-69R1, 1998), at equal costs.
+
+    As in GreedyDual-Size (Cao, Irani: USITS 1997) the newcomer's clock is that after the evictions, and it is never refused.
+    """
     return model.aging + model.requests_in_cache / model.share
 
 
@@ -118,7 +119,7 @@ def _gdsf(model, server):
 def _greedy_dual(model, server):
     """Greedy-Dual keep-alive caching (Fuerst, Sharma: FaasCache, ASPLOS 2021): clock + frequency x cost / size.
 
-    The cost is what a miss waits more than a hit, 8 s / B + l.
+    The cost is what a miss waits more than a hit, 8 s / B + l; where they take memory for the size, this takes the share.
     """
     return model.aging + model.requests_in_cache * model.fetch_delay_s / model.share
 
@@ -142,7 +143,7 @@ def _hyperbolic(model, server):
 def _cremebrulee(model, server):
     """In the style of CremeBrulee (Ogden, Gilman, Walls, Guo: ACSOS 2021, the paper's reference [5]): reuse x load cost / size.
 
-    Theirs adapts Belady's rule with a forecast of the reuse; this one takes the model's share of all requests so far.
+    The reuse is the model's share of all requests so far. Theirs knows one resource, and takes the largest victims first.
     """
     return model.requests / server.clock * model.fetch_delay_s / model.share
 
@@ -179,9 +180,15 @@ POLICIES = {
         EvictionPolicy(
             "cremebrulee", "CremeBrulee style", "reuse x delay / size; good for delay at stable demand", rank=_cremebrulee
         ),
-        EvictionPolicy("belady", "Belady", "knows the future: the furthest goes; best hits at equal sizes", rank=_belady),
         EvictionPolicy(
-            "belady-cost", "Belady by cost", "knows the future, weighs delay and size; good as a mark for delay", rank=_belady_cost
+            "belady", "Belady", "knows the future: the furthest goes; best hits at equal sizes", rank=_belady, offline=True
+        ),
+        EvictionPolicy(
+            "belady-cost",
+            "Belady by cost",
+            "knows the future, weighs delay and size; good as a mark for delay",
+            rank=_belady_cost,
+            offline=True,
         ),
         GA(),
         Exact(),

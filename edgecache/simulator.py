@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit, types
 
 from .books import CLOUD, HIT, MISS, Simulation, next_requests
-from .costs import switching_delay_s
+from .costs import fetch_delay_s
 from .decision import MODEL, MODEL_TYPE, RANK_TYPE, SERVER, SERVER_TYPE, Decision, Prices
 from .demand import Trace, poisson_trace, random_stream
 from .errors import InputError, PolicyError
@@ -127,14 +127,15 @@ def play(requests, following, models, server, outcome, evictions, rank, ranked, 
         while model.size_gb > now.storage_gb or model.gpu_memory_gb > now.gpu_memory_gb or model.power_kw > now.power_kw:
             victim = models[queue].behind
             if ranked:
-                lowest = np.inf
+                lowest = below = np.inf
                 candidate = victim
                 while candidate != queue:
                     value = rank(models[candidate], now)
                     if value != value:
                         return NO_RANK
-                    if value < lowest:
+                    if value < below:
                         victim, lowest = candidate, value
+                        below = value - 1e-12 * abs(value)  # what is nearer is equal, but for rounding
                     candidate = models[candidate].behind
                 now.aging = lowest
             evict(models, server, evictions, victim)
@@ -195,7 +196,7 @@ def start(scenario: Scenario, trace: Trace, luck: np.random.SeedSequence) -> tup
     models["ahead"][size] = models["behind"][size] = size
     for feature in ("size_gb", "gpu_memory_gb", "power_kw", "io_delay_s", "inference_delay_s"):
         models[feature][:size] = getattr(c, feature)
-    models["fetch_delay_s"][:size] = switching_delay_s(scenario) - c.inference_delay_s
+    models["fetch_delay_s"][:size] = fetch_delay_s(scenario)
     models["popularity"][:size] = trace.popularity
     models["share"][:size] = (np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]) / scenario.capacities[:, None]).max(axis=0)
     models["place"][:size] = np.where(scenario.fits_empty_server, ABSENT, ON_CLOUD)

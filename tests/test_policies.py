@@ -42,6 +42,8 @@ def runs(request):
     runs = []
     for seed in range(25):
         scenario = random_scenario(rng, int(rng.integers(1, 13)), slots=30, **random_readings(rng))
+        if request.param.name == "optimal-online":  # it refuses the other reading
+            scenario = scenario.vary(resource_basis="slot")
         runs.append(simulate(scenario, request.param, seed))
     assert sum(len(run.evictions) for run in runs) > 100
     assert sum((run.events["cloud"]).sum() for run in runs) > 20
@@ -171,11 +173,40 @@ def test_evicts_only_when_it_must_or_may(policy):
         assert simulate(roomy, policy).means()["hit_ratio"] > run.means()["hit_ratio"]
 
 
+def test_optimal_online_refuses_what_depends_on_the_position_in_a_slot():
+    scenario = SMALL.vary(resource_basis="decision")
+    with pytest.raises(InputError, match="optimal-online is not defined under resource_basis = decision"):
+        simulate(scenario, "optimal-online", trace=SMALL_TRACE)
+    assert len(simulate(scenario, "optimal-online-delay", trace=SMALL_TRACE).events) == 6  # no resources in what it minimises
+
+
 def test_the_table_of_policies():
-    assert list(POLICIES) == ["random", "fifo", "lru", "lfu", "lfu-in-cache", "ga", "exact"]
+    ranks = ["lfu-da", "lru-2", "hyperbolic", "gdsf", "greedy-dual", "cremebrulee", "belady", "belady-cost"]
+    bounds = ["optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay"]
+    assert list(POLICIES) == ["random", "fifo", "lru", "lfu", "lfu-in-cache", *ranks, "ga", "exact", *bounds]
     assert all(policy.name == name and policy.label for name, policy in POLICIES.items())
     assert set(PAPER) < set(POLICIES)
     assert [find_policy(name) for name in PAPER] == [POLICIES[name] for name in PAPER]
+    assert len({policy.label for policy in POLICIES.values()}) == len(POLICIES)
+
+
+@pytest.mark.parametrize("policy", [p for p in POLICIES.values() if isinstance(p, EvictionPolicy)], ids=name_of)
+def test_what_a_policy_is_about_is_one_line(policy):
+    assert policy.about.strip() == policy.about != ""
+    assert "\n" not in policy.about and len(policy.about) < 132
+
+
+def test_what_a_users_policy_is_about_is_the_first_line_of_its_docstring():
+    @eviction_policy
+    def oldest(model, server):
+        """Evicts the longest deployed.
+
+        And says more.
+        """
+        return model.deployed_since
+
+    assert oldest.about == "Evicts the longest deployed."
+    assert largest_first.about == ""
 
 
 # ---- one traced case each. Equal models of 1 GB on a server for two or three of them
@@ -286,7 +317,8 @@ def test_user_rank_sees_every_feature_and_the_clock():
         known = model.index + model.place + model.requests + model.requests_in_cache + model.deployed_since + model.aging
         needs = model.size_gb + model.gpu_memory_gb + model.power_kw + model.io_delay_s + model.inference_delay_s
         left = server.storage_gb + server.gpu_memory_gb + server.power_kw + server.clock + server.aging + server.evictions
-        return known + needs + left + model.fetch_delay_s + model.popularity + model.last_request
+        past = model.last_request + model.previous_request
+        return known + needs + left + past + model.fetch_delay_s + model.popularity + model.share + model.next_request
 
     scenario = random_scenario(np.random.default_rng(8), 12, slots=200)
     assert len(simulate(scenario, "lru").evictions) > 30
@@ -594,6 +626,6 @@ def test_a_rule_broken_in_another_process_is_the_same_error():
 
 
 def test_a_policy_can_be_renamed():
-    twin = dataclasses.replace(POLICIES["lru"], name="lru-2")
+    twin = dataclasses.replace(POLICIES["lru"], name="my-lru")
     table = sweep(scenario=SMALL, policies=["lru", twin], replications=2, jobs=1, progress=False)
-    assert table["policy"].tolist() == ["lru", "lru-2"] * 2
+    assert table["policy"].tolist() == ["lru", "my-lru"] * 2

@@ -47,7 +47,7 @@ def test_the_code_is_formatted_and_linted():
 
 
 def test_imports_run_one_way():
-    order = re.search(r"in this order: ([a-z, ]+)\.", edgecache.__doc__.replace("\n", " ")).group(1).split(", ")
+    order = re.search(r"in this order: ([a-z_, ]+)\.", edgecache.__doc__.replace("\n", " ")).group(1).split(", ")
     files = {file.stem: file.read_text() for file in (ROOT / "edgecache").glob("*.py")}
     assert set(order) == set(files) - {"__init__", "__main__"}
     for place, name in enumerate(order):

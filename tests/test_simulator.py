@@ -42,8 +42,25 @@ def storage_only(rng):
     return scenario, Trace(np.zeros(400), requests, 1, popularity), sizes_mb.tolist(), room_mb
 
 
-@pytest.mark.parametrize(("policy", "oracle"), [("lru", "LRU"), ("fifo", "FIFO"), ("lfu-in-cache", "LFU")])
+NEVER = 2**63 - 1  # libcachesim's next request of what is not asked for again
+
+
+def next_times(requests):
+    """When each request's model is asked for next, walking backwards: what libcachesim's Belady must be told."""
+    upcoming, times = {}, [NEVER] * len(requests)
+    for clock in reversed(range(len(requests))):
+        times[clock] = upcoming.get(requests[clock], NEVER)
+        upcoming[requests[clock]] = clock
+    return times
+
+
+@pytest.mark.parametrize(("policy", "oracle"), [("lru", "LRU"), ("fifo", "FIFO"), ("lfu-in-cache", "LFU"), ("belady", "Belady")])
 def test_hits_are_those_of_libcachesim(policy, oracle):
+    """Hits, misses and what is too large, request by request.
+
+    Belady may evict another model than libcachesim among those never asked for again, where ours evicts the least recently
+    requested first: those go before all others in both, so no hit depends on it.
+    """
     libcachesim = pytest.importorskip("libcachesim", reason="libcachesim has wheels for Linux on x86-64 only")
     rng = np.random.default_rng(2024)
     request = libcachesim.Request()
@@ -52,8 +69,10 @@ def test_hits_are_those_of_libcachesim(policy, oracle):
         scenario, trace, sizes_mb, room_mb = storage_only(rng)
         cache = getattr(libcachesim, oracle)(cache_size=room_mb, hashpower=10)
         expected = np.zeros(len(trace), dtype=bool)
+        times = next_times(trace.model.tolist())
         for clock, model in enumerate(trace.model.tolist()):
             request.obj_id, request.obj_size, request.clock_time = model + 1, sizes_mb[model], clock
+            request.next_access_vtime = times[clock]
             expected[clock] = cache.get(request)
         run = simulate(scenario, policy, trace=trace)
         found = run.events["hit"].to_numpy()
