@@ -9,77 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
-from .policies import BOUNDS, POLICIES
+from .policies import BOUNDS
 from .profiling import PHASES
+from .style import FLOOR, LABELS, PHASE_STYLE, POLICY_STYLE, STYLE, WIDTH, bound_lines, drawn_policies, panels, stands_for
 from .sweep import summarise
 
-_PALETTE = sns.color_palette("colorblind")
-# colour (colour-blind safe) and marker of each policy; the paper's own method in front
-POLICY_STYLE = {
-    "ga": (_PALETTE[3], "o"),
-    "lfu": (_PALETTE[0], "s"),
-    "lru": (_PALETTE[2], "^"),
-    "fifo": (_PALETTE[1], "D"),
-    "random": (_PALETTE[7], "X"),
-    "exact": ("black", "*"),
-    "lfu-in-cache": (_PALETTE[9], "P"),
-    "lfu-da": ("#1f4e79", "p"),
-    "lru-2": ("#6bbf59", "v"),
-    "hyperbolic": (_PALETTE[8], "d"),
-    "gdsf": (_PALETTE[4], "<"),
-    "greedy-dual": (_PALETTE[5], ">"),
-    "cremebrulee": (_PALETTE[6], "h"),
-    "belady": ("#7a6a53", "H"),
-    "belady-cost": ("#a08d71", "8"),
-    "optimal-online": ("#5e3c99", "s"),
-    "clairvoyant": ("0.25", "s"),
-    "optimal-online-delay": ("#9a7fd1", "s"),
-    "clairvoyant-delay": ("0.55", "s"),
-}
-# what bounds each outcome, drawn behind the policies: the floor, then the best that an online policy can do
-BOUND_LINES = {"total_cost": ("clairvoyant", "optimal-online"), "service_delay_s": ("clairvoyant-delay", "optimal-online-delay")}
-BOUND_LABELS = ("Floor", "Best online")
-_BOUND_STYLE = (
-    {"color": "0.25", "linewidth": 1.0},
-    {"color": POLICY_STYLE["optimal-online"][0], "linewidth": 1.2, "linestyle": "--"},
-)
-PHASE_STYLE = {
-    "transmission": ("#88ccee", "transmission (8 s / B)"),
-    "io": ("#aa4499", "I/O: disk to GPU memory"),
-    "inference": ("#ddcc77", "inference"),
-}
-LABELS = {
-    "storage_gb": "Storage capacity of the edge server (GB)",
-    "gpu_memory_gb": "GPU memory of the edge server (GB)",
-    "slots": "Number of time slots",
-    "arrival_rate": "Request arrival rate (requests per slot)",
-    "arrival_rate_per_model": "Request arrival rate (requests per slot and model)",
-    "total_cost": "Average cost per slot\n($w_1$ s + $w_2$ GB)",
-    "service_delay_s": "Mean service delay (s)",
-    "hit_ratio": "Hit ratio",
-    "fetched_gb": "Backhaul (GB fetched per slot)",
-    "energy_kwh": "Energy (kWh per slot)",
-}
-STYLE = {
-    **sns.axes_style("ticks"),
-    **sns.plotting_context("paper"),
-    "font.family": "DejaVu Sans",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.9",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "savefig.dpi": 160,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "edgecache",
-}
-WIDTH = 4.6  # inches, of a panel
 USERS = ("service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh")  # what users feel, and what the operator pays for it
 
 
@@ -105,39 +43,12 @@ def digest(table: pd.DataFrame, outcome: str = "total_cost") -> str:
     return wide[list(dict.fromkeys(table["policy"]))].map("{:.4g}".format).to_string()
 
 
-def _panels(rows: int, columns: int, width: float = WIDTH, height: float = 3.1):
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False).ravel()
-
-
-def _policies(table: pd.DataFrame) -> dict[str, dict]:
-    """Label, colour and marker of each policy in the table but the bounds; the paper's proposal last, to be drawn on top."""
-    names = [name for name in table["policy"].unique() if _bound(name) not in BOUNDS]
-    names.sort(key=lambda name: [*reversed(POLICY_STYLE)].index(name) if name in POLICY_STYLE else -1)
-    spare = iter([(colour, "v") for colour in (_PALETTE[4], _PALETTE[5], _PALETTE[6], _PALETTE[8])] * len(names))
-    found = {}
-    for name in names:
-        colour, marker = POLICY_STYLE.get(name) or next(spare)
-        found[name] = {"label": getattr(POLICIES.get(name), "label", name), "color": colour, "marker": marker}
-    return found
-
-
-def _bound(name: str) -> str:
-    """The policy that a name in a table stands for: where a server is too large, bounds are approximate or only bounded."""
-    return name.removesuffix("-approximate").removesuffix("-bound")
-
-
 def _bounds(axis, summary: pd.DataFrame, outcome: str):
     """The floor of an outcome, shaded below, and the best online policy; with their own 95 % bands."""
-    for bound, label, style in zip(BOUND_LINES.get(outcome, ()), BOUND_LABELS, _BOUND_STYLE, strict=False):
-        line = summary[[_bound(name) == bound for name in summary["policy"]]].dropna()
-        if line.empty:
-            continue
+    for line, style in bound_lines(summary.dropna(), outcome):
         x = line.iloc[:, 0]
-        inexact = {name.removeprefix(bound) for name in line["policy"]} - {""}
-        label += "".join({"-approximate": ", approximate", "-bound": ", lower bound"}[ending] for ending in sorted(inexact))
-        axis.plot(x, line["mean"], label=label, zorder=1.5, **style)
-        if bound.startswith("clairvoyant"):
+        axis.plot(x, line["mean"], zorder=1.5, **style)
+        if style["color"] == FLOOR["color"]:
             axis.fill_between(x, 0, line["mean"], color="0.93", linewidth=0, zorder=0.5)
         axis.fill_between(x, line["low"], line["high"], color=style["color"], alpha=0.12, linewidth=0)
 
@@ -151,7 +62,7 @@ def _trend(axis, table: pd.DataFrame, outcome: str, xlabel: str):
     parameter = table.columns[0]
     summary = summarise(table, outcome)
     _bounds(axis, summary, outcome)
-    for order, (name, style) in enumerate(_policies(table).items()):
+    for order, (name, style) in enumerate(drawn_policies(table).items()):
         line = summary[summary["policy"] == name]
         # markers shrink in the order of drawing, so that curves on top of each other can still be told apart
         size, width = (6, 2.2) if name == "ga" else (max(9 - 1.5 * order, 4), 1.3)
@@ -173,7 +84,7 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
     table = table.assign(**{name: table[name] / table["slots"] for name in ("fetched_gb", "energy_kwh")})
     columns = min(len(outcomes), 2)
     with rc_context(STYLE):
-        figure, axes = _panels(len(outcomes) // columns, columns)
+        figure, axes = panels(len(outcomes) // columns, columns)
         for axis, outcome in zip(axes, outcomes, strict=True):
             _trend(axis, table, outcome, xlabel or table.columns[0])
         _legend(figure, axes[0], columns=4 if columns == 1 else 7)
@@ -182,22 +93,25 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
 
 
 def _band_note(figure: Figure, table: pd.DataFrame):
-    notes = [f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications"]
-    notes.append("marker sizes tell coinciding curves apart")
-    if table["policy"].map(_bound).isin(BOUNDS).any():
-        notes.append(_BOUND_NOTE)
-    between = ";\n" if figure.get_figwidth() < 2 * WIDTH else "; "
-    figure.supxlabel(between.join(notes), fontsize=7, color="0.35")
+    bands = f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications;"
+    between = "\n" if figure.get_figwidth() < 2 * WIDTH else " "
+    note = f"{bands}{between}marker sizes tell coinciding curves apart"
+    if table["policy"].map(stands_for).isin(BOUNDS).any():
+        note += "\n" + between.join(_BOUND_NOTES)
+    figure.supxlabel(note, fontsize=7, color="0.35")
 
 
-_BOUND_NOTE = "floor: all requests known; best online: popularity known"
+_BOUND_NOTES = (
+    "floor: with every request known; best online: with the true popularity",
+    "known, a bound only where costs are booked by the true one",
+)
 
 
 def _boxes(axis, boxes: pd.DataFrame, outcome: str, xlabel: str, ylabel: str):
     """Grouped box plots from box statistics, the means of the outcome's bounds as lines across each group."""
     parameter = boxes.columns[0]
     values = sorted(boxes[parameter].unique())
-    policies = dict(reversed(_policies(boxes).items()))
+    policies = dict(reversed(drawn_policies(boxes).items()))
     width = 0.8 / len(policies)
     for place, (name, style) in enumerate(policies.items()):
         own = boxes[boxes["policy"] == name].set_index(parameter).loc[values]
@@ -211,43 +125,42 @@ def _boxes(axis, boxes: pd.DataFrame, outcome: str, xlabel: str, ylabel: str):
         for box in drawn["boxes"]:
             box.set(facecolor=style["color"], edgecolor="0.3", linewidth=0.7)
         axis.plot([], [], linestyle="", marker="s", markersize=7, color=style["color"], label=style["label"])
-    for bound, label, style in zip(BOUND_LINES.get(outcome, ()), BOUND_LABELS, _BOUND_STYLE, strict=False):
-        means = boxes[boxes["policy"] == bound].set_index(parameter)["mean"]
-        for place, value in enumerate(values):
-            if value in means.index:
-                ends = [place - 0.46, place + 0.46]
-                axis.plot(ends, [means[value]] * 2, label="" if place else label, zorder=0.6, **style)
+    for rows, style in bound_lines(boxes, outcome):
+        for mean, value in zip(rows["mean"], rows[parameter], strict=True):
+            place = values.index(value)
+            axis.plot(
+                [place - 0.46, place + 0.46], [mean, mean], zorder=0.6, **(style | {"label": "" if place else style["label"]})
+            )
     axis.set(xlabel=LABELS[xlabel], ylabel=ylabel, xticks=range(len(values)), xticklabels=[f"{value:g}" for value in values])
     axis.grid(axis="x", visible=False)
 
 
 _BOX_NOTE = "boxes: quartiles, line: median, dot: mean, whiskers: 5th to 95th percentile"
+_ACROSS_NOTE = "lines across: mean floor, with every request known; mean best online, with the true popularity known"
 
 
 def cost_boxes(boxes: pd.DataFrame, xlabel: str | None = None) -> Figure:
     """Fig. 3c/d, 4b/d: the distribution of the cost of a slot over all slots of all replications, from `box_statistics`."""
     with rc_context(STYLE):
-        figure, (axis,) = _panels(1, 1, width=6.4)
+        figure, (axis,) = panels(1, 1, width=6.4)
         _boxes(axis, boxes, "total_cost", xlabel or boxes.columns[0], "Cost of a slot ($w_1$ s + $w_2$ GB)")
         axis.set_ylim(bottom=0)
         figure.legend(loc="outside upper center", ncols=4, columnspacing=1.0, handletextpad=0.4)
-        figure.supxlabel(
-            f"{_BOX_NOTE}, over all slots of all replications\nlines across: means; {_BOUND_NOTE}", fontsize=7, color="0.35"
-        )
+        figure.supxlabel(f"{_BOX_NOTE}, over all slots of all replications\n{_ACROSS_NOTE}", fontsize=7, color="0.35")
     return figure
 
 
 def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = None) -> Figure:
     """The twin of `cost_boxes`: mean service delay of a slot with requests, and the hit ratio of a replication."""
     with rc_context(STYLE):
-        figure, axes = _panels(1, 2, width=5.4)
+        figure, axes = panels(1, 2, width=5.4)
         _boxes(axes[0], delays, "service_delay_s", xlabel or delays.columns[0], "Mean service delay of a slot (s)")
         _boxes(axes[1], hits, "hit_ratio", xlabel or hits.columns[0], "Hit ratio of a replication")
         axes[0].set_ylim(bottom=0)
         axes[1].set_ylim(0, 1)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=7, columnspacing=1.0, handletextpad=0.4)
-        note = f"{_BOX_NOTE}; left: over all slots with a request, right: over replications\nlines across: means; {_BOUND_NOTE}"
+        note = f"{_BOX_NOTE}; left: over all slots with a request, right: over replications\n{_ACROSS_NOTE}"
         figure.supxlabel(note, fontsize=7, color="0.35")
     return figure
 
@@ -256,7 +169,7 @@ def service_delay(delays: pd.DataFrame, note: str) -> Figure:
     """Fig. 1: first and preloaded service delay of each service, stacked by phase, from `service_delays`; `note` says whence."""
     order = delays[delays["kind"] == "first"].sort_values("total", ascending=False)["service"]
     with rc_context(STYLE):
-        figure, (axis,) = _panels(1, 1, width=7.4, height=3.8)
+        figure, (axis,) = panels(1, 1, width=7.4, height=3.8)
         for shift, kind in ((-0.2, "first"), (0.2, "preloaded")):
             own = delays[delays["kind"] == kind].set_index("service").loc[order]
             bottom = np.zeros(len(own))
@@ -285,7 +198,7 @@ def service_delay(delays: pd.DataFrame, note: str) -> Figure:
 def convergence(log: pd.DataFrame, optimum: float) -> Figure:
     """Algorithm 1 at one miss: the lowest and the mean decision cost of each generation, and the optimum."""
     with rc_context(STYLE):
-        figure, (axis,) = _panels(1, 1)
+        figure, (axis,) = panels(1, 1)
         axis.axhline(optimum, color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
         axis.plot(log["generation"], log["mean"], color="0.55", label="mean of the population")
         axis.plot(log["generation"], log["met"], color=POLICY_STYLE["ga"][0], marker="o", markersize=4, label="best met so far")

@@ -1,17 +1,15 @@
 """The figures of how far from the best possible (notebook 05), in the style of figures.py; each draws a tidy table."""
 
-import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .figures import _PALETTE, LABELS, POLICY_STYLE, STYLE, WIDTH, _panels
-from .policies import POLICIES
+from .style import LABELS, PALETTE, POLICY_STYLE, STYLE, WIDTH, label, panels, stands_for
 from .sweep import summarise
 
 PART_STYLE = {
-    "solver": (_PALETTE[3], "o", "solver error: GA - Exact"),
+    "solver": (PALETTE[3], "o", "solver error: GA - Exact"),
     "myopia": ("black", "*", "myopia: Exact - best online"),
     "future": ("#5e3c99", "s", "not knowing the future: best online - floor"),
 }
@@ -21,17 +19,17 @@ def gap_split(splits: pd.DataFrame) -> Figure:
     """The parts of the GA's gap to the floor, a panel a swept `parameter`, from tables of `gaps.split_gap`."""
     parameters = list(dict.fromkeys(splits["parameter"]))
     with rc_context(STYLE):
-        figure, axes = _panels(1, len(parameters), width=3.3)
+        figure, axes = panels(1, len(parameters), width=3.3)
         for axis, parameter in zip(axes, parameters, strict=True):
             table = splits[splits["parameter"] == parameter]
-            for part, (colour, marker, label) in PART_STYLE.items():
+            for part, (colour, marker, meaning) in PART_STYLE.items():
                 line = table[table["part"] == part]
-                axis.plot(line["value"], line["mean"], color=colour, marker=marker, markersize=5, linewidth=1.4, label=label)
+                axis.plot(line["value"], line["mean"], color=colour, marker=marker, markersize=5, linewidth=1.4, label=meaning)
                 axis.fill_between(line["value"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
             axis.axhline(0, color="0.3", linewidth=0.6)
             axis.set_xlabel(LABELS[parameter].replace(" of the edge server", ""))
         axes[0].set_ylabel("Cost above the floor, by cause\n($w_1$ s + $w_2$ GB a slot)")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3 if len(parameters) > 2 else 1)
         note = "bands: 95 % bootstrap intervals of the paired difference; the parts add up to the distance between GA and floor"
         figure.supxlabel(note, fontsize=7, color="0.35")
     return figure
@@ -40,22 +38,23 @@ def gap_split(splits: pd.DataFrame) -> Figure:
 def certificate(shares: pd.DataFrame) -> Figure:
     """How often the GA has met the optimum after so many evaluations, from `gaps.reached`, and what enumeration needs."""
     with rc_context(STYLE):
-        figure, (axis,) = _panels(1, 1, width=5.6, height=3.4)
-        for colour, (case, line) in zip(_PALETTE, shares.groupby("case", sort=False), strict=False):
-            count, subsets = line["decisions"].iloc[0], line["enumeration"].iloc[0]
-            axis.plot(line["evaluations"], line["optimal"], color=colour, label=f"{case} ({count} decisions)")
-            axis.axvline(subsets, color=colour, linestyle=":", linewidth=1.2)
-        axis.set(xscale="log", ylim=(0, 1.03), xlabel="Evaluations of a decision's cost",
+        figure, (axis,) = panels(1, 1, width=6.4, height=3.8)
+        cases = shares.groupby("case", sort=False)
+        for colour, marker, (case, line) in zip(PALETTE, "s^Do", cases, strict=False):
+            name = f"{case} ({line['decisions'].iloc[0]} decisions)"
+            axis.plot(line["evaluations"], line["optimal"], color=colour, marker=marker, markevery=5, markersize=4, label=name)
+            axis.axvline(line["enumeration"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
+        axis.plot([], [], color="0.3", linestyle=":", label="enumeration of all subsets (median)")
+        axis.set(xscale="log", ylim=(0, 1.03), xlabel="Evaluations of the cost, a decision",
                  ylabel="Share of decisions whose\noptimum the GA has met")  # fmt: skip
-        axis.plot([], [], color="0.3", linestyle=":", label="subsets of the deployed models (median): enumeration")
-        axis.legend(loc="lower right", fontsize=7.5)
+        figure.legend(loc="outside upper center", ncols=2, fontsize=7.5)
     return figure
 
 
 METHOD_STYLE = {
+    "milp": (PALETTE[0], "s", "milp (HiGHS)"),
+    "GA": (PALETTE[3], "o", "GA (default)"),
     "Exact": ("black", "*", "Exact"),
-    "GA": (_PALETTE[3], "o", "GA (default)"),
-    "milp": (_PALETTE[0], "s", "milp (HiGHS)"),
 }
 
 
@@ -63,20 +62,23 @@ def growth(scaling: pd.DataFrame) -> Figure:
     """Time of a decision and what is lost against the best known, by number of models, from data/results/scaling.csv."""
     servers = list(dict.fromkeys(scaling["server"]))
     with rc_context(STYLE):
-        figure, axes = _panels(1, len(servers) + 1, width=3.5, height=3.4)
+        figure, axes = panels(1, len(servers) + 1, width=3.5, height=3.4)
         for axis, server in zip(axes, servers, strict=False):
-            for method, (colour, marker, label) in METHOD_STYLE.items():
+            for method, (colour, marker, name) in METHOD_STYLE.items():
                 line = scaling[(scaling["server"] == server) & (scaling["method"] == method)]
-                axis.plot(line["models"], line["ms"], color=colour, marker=marker, markersize=5, label=label)
+                axis.plot(line["models"], line["ms"], color=colour, marker=marker, markersize=5, label=name)
                 axis.fill_between(line["models"], line["ms_low"], line["ms_high"], color=colour, alpha=0.15, linewidth=0)
-            axis.set(xscale="log", yscale="log", title=f"{server} server", xlabel="Models in the catalogue")
+            axis.set(xscale="log", yscale="log", title=f"{server} server: time", xlabel="Models in the catalogue")
+            axis.set_ylim(0.7 * scaling["ms_low"].min(), 1.4 * scaling["ms_high"].max())
         axes[0].set_ylabel("Time of a decision (ms)")
         last = axes[-1]
-        for method, (colour, marker, _) in METHOD_STYLE.items():
+        for order, (method, (colour, marker, _)) in enumerate(METHOD_STYLE.items()):
             line = scaling[(scaling["server"] == servers[-1]) & (scaling["method"] == method)]
-            last.plot(line["models"], np.maximum(line["gap"], 1e-8), color=colour, marker=marker, markersize=5)
-        last.set(xscale="log", yscale="log", title=f"{servers[-1]} server", xlabel="Models in the catalogue",
-                 ylabel="Excess over the optimum\n(share; 1e-8: none)")  # fmt: skip
+            last.plot(line["models"], 100 * line["gap"], color=colour, marker=marker, markersize=9 - 2 * order)
+        last.set_yscale("symlog", linthresh=1)
+        last.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+        last.set(xscale="log", title=f"{servers[-1]} server: what is lost", xlabel="Models in the catalogue", ylim=(-0.15, None),
+                 ylabel="Cost above the optimum (%)")  # fmt: skip
         ticks = sorted(scaling["models"].unique())
         for axis in axes:
             axis.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=7)
@@ -89,15 +91,16 @@ def growth(scaling: pd.DataFrame) -> Figure:
 def ranking(table: pd.DataFrame) -> Figure:
     """All policies in order of their mean cost, and in order of their mean service delay, with 95 % intervals."""
     with rc_context(STYLE):
-        figure, axes = _panels(1, 2, width=WIDTH + 0.5, height=5.0)
+        figure, axes = panels(1, 2, width=WIDTH + 0.5, height=5.0)
         for axis, outcome in zip(axes, ("total_cost", "service_delay_s"), strict=True):
             summary = summarise(table, outcome).sort_values("mean", ascending=False, kind="stable")
             for place, row in enumerate(summary.itertuples()):
-                colour, marker = POLICY_STYLE.get(row.policy, ("0.5", "o"))
+                policy = stands_for(row.policy)
+                colour, marker = POLICY_STYLE.get(policy, ("0.5", "o"))
                 spread = [[row.mean - row.low], [row.high - row.mean]]
                 axis.errorbar(row.mean, place, xerr=spread, color=colour, marker=marker, markersize=6, capsize=2, linewidth=1,
-                              markerfacecolor="white" if KNOWS.get(row.policy) else colour)  # fmt: skip
-            names = [f"{getattr(POLICIES.get(name), 'label', name)}{KNOWS.get(name, '')}" for name in summary["policy"]]
+                              markerfacecolor="white" if policy in KNOWS else colour)  # fmt: skip
+            names = [f"{label(name)}{KNOWS.get(stands_for(name), '')}" for name in summary["policy"]]
             axis.set(yticks=range(len(names)), yticklabels=names, xlabel=LABELS[outcome].replace("\n", " "), xlim=(0, None))
         note = "95 % bootstrap intervals of the mean; hollow: knows the popularity (*) or the future (**)"
         figure.supxlabel(note, fontsize=7, color="0.35")
@@ -118,7 +121,7 @@ def capacity_map(table: pd.DataFrame) -> Figure:
     """Which limit costs most over storage and GPU memory, a panel a `case`, from `gaps.scarcity`; numbers: % saved without it."""
     cases = list(dict.fromkeys(table["case"]))
     with rc_context({**STYLE, "axes.grid": False}):
-        figure, axes = _panels(1, len(cases), width=4.2, height=3.9)
+        figure, axes = panels(1, len(cases), width=4.2, height=3.9)
         for axis, case in zip(axes, cases, strict=True):
             own = table[table["case"] == case]
             storage, gpu_memory = sorted(own["storage_gb"].unique()), sorted(own["gpu_memory_gb"].unique())
@@ -137,7 +140,7 @@ def capacity_map(table: pd.DataFrame) -> Figure:
                      xticks=range(len(storage)), xticklabels=[f"{s:g}" for s in storage],
                      yticks=range(len(gpu_memory)), yticklabels=[f"{g:g}" for g in gpu_memory])  # fmt: skip
         axes[0].set_ylabel("GPU memory (GB)")
-        handles = [Patch(facecolor=colour, label=label) for colour, label in RESOURCE_STYLE.values()]
+        handles = [Patch(facecolor=colour, label=name) for colour, name in RESOURCE_STYLE.values()]
         handles.append(Patch(facecolor="0.92", label="no limit costs anything"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
         note = (

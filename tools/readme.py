@@ -33,6 +33,27 @@ def results() -> str:
     return "\n".join(lines)
 
 
+def gap() -> str:
+    """How far the GA is from the floor of the cost and of the delay, and what closes the gap, at 120 GB and 12 GB."""
+    split = pd.read_csv(RESULTS / "optimality-gap-split-estimated.csv")
+    split = split[(split["parameter"] == "storage_gb") & (split["value"] == 120)].set_index("part")
+    whole = split.loc["whole"]
+    solver, myopia, future = (split.loc[part, "mean"] / whole["mean"] for part in ("solver", "myopia", "future"))
+    table = pd.read_csv(RESULTS / "fig3a-cost-vs-storage.csv")
+    means = table[table["storage_gb"] == 120].groupby("policy")[["total_cost", "service_delay_s"]].mean()
+    cost, delay = means["total_cost"], means["service_delay_s"]
+    waits, least, online = delay["ga"], delay["clairvoyant-delay"], delay["optimal-online-delay"]
+    return (
+        f"At 120 GB and 12 GB the GA costs {whole['share']:.1%} more than the floor, {whole['mean']:.2f} a slot (95 %: "
+        f"{whole['low']:.2f} to {whole['high']:.2f}), where the best baseline costs {cost['lfu'] / cost['clairvoyant'] - 1:.0%} more: "
+        f"{solver:.0%} of that gap is solver error, {myopia:.0%} is myopia, which planning for the long run closes "
+        f"(`optimal-online`, {cost['optimal-online']:.1f} against {cost['ga']:.1f}), and {future:.0%} is not knowing the next requests.\n"
+        f"But its users wait {waits:.1f} s where {least:.1f} s is possible, {waits / least - 1:.0%} more, and no better solver of its "
+        f"decisions would help them: what closes {(waits - online) / (waits - least):.0%} of this gap is to minimise the delay itself "
+        f"(`optimal-online-delay`, {online:.1f} s)."
+    )
+
+
 def speed() -> str:
     """What `make bench` last measured."""
     table = pd.read_csv(RESULTS / "benchmarks.csv", keep_default_na=False)
@@ -47,7 +68,7 @@ def speed() -> str:
 
 def written(text: str) -> str:
     """The README with its generated parts renewed."""
-    for name, part in (("results", results()), ("speed", speed())):
+    for name, part in (("gap", gap()), ("results", results()), ("speed", speed())):
         mark = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
         text = mark.sub(lambda found, part=part: f"{found[1]}\n{part}\n\n{found[2]}", text)
     return text
