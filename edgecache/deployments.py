@@ -110,41 +110,37 @@ def _enumerate(needs, capacities, fits, head, limit):
 
 @njit(cache=True)
 def _best_decision(head, after, without, worth, price, state, requested, slack):
-    """Depth first over the subsets of the state that may stay, from the smallest on."""
+    """Depth first over the subsets of the state that may stay: once for the least worth, once for the choice."""
     inside = head[without[state] != state]
     inside = inside[inside != requested]
+    subset, choice = np.zeros(inside.size + 1, dtype=np.int64), np.zeros(inside.size + 1, dtype=np.int64)
+    added = np.zeros(inside.size + 1)
     best, least, fewest = -1, np.inf, 0
-    subset, added, choice = (
-        np.zeros(inside.size + 1, dtype=np.int64),
-        np.zeros(inside.size + 1),
-        np.zeros(inside.size + 1, np.int64),
-    )
-    depth, first = 0, True
-    while depth >= 0:
-        if first:
-            reached = after[subset[depth], requested]
-            if reached < 0:  # nor would any larger subset fit
+    for choosing in (False, True):
+        depth, arrived = 0, True
+        choice[0] = 0
+        while depth >= 0:
+            if arrived:
+                reached = after[subset[depth], requested]
+                if reached < 0:  # nor would any larger subset fit
+                    depth -= 1
+                    arrived = False
+                    continue
+                total = worth[reached] + added[depth]
+                if not choosing:
+                    least = min(least, total)
+                elif total <= least + slack and (best < 0 or depth < fewest or (depth == fewest and reached < best)):
+                    best, fewest = reached, depth
+            following = choice[depth]
+            if following == inside.size:
                 depth -= 1
-                first = False
+                arrived = False
                 continue
-            total = worth[reached] + added[depth]
-            if (
-                best < 0
-                or total < least - slack
-                or (total <= least + slack and (depth < fewest or (depth == fewest and reached < best)))
-            ):
-                best, fewest = reached, depth
-                least = min(total, least)
-        following = choice[depth]
-        if following == inside.size:
-            depth -= 1
-            first = False
-            continue
-        choice[depth] += 1
-        larger = after[subset[depth], inside[following]]
-        first = larger >= 0
-        if first:
-            depth += 1
-            subset[depth], added[depth] = larger, added[depth - 1] + price[inside[following]]
-            choice[depth] = following + 1
+            choice[depth] += 1
+            larger = after[subset[depth], inside[following]]
+            arrived = larger >= 0
+            if arrived:
+                depth += 1
+                subset[depth], added[depth] = larger, added[depth - 1] + price[inside[following]]
+                choice[depth] = following + 1
     return best

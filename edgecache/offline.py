@@ -181,20 +181,34 @@ def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
     certain = bill.certain + bill.fetching[first].sum()
     held, left = np.ascontiguousarray(holding.T), np.ascontiguousarray(bill.leaving.T)
     until = np.minimum(next_requests(trace) - 1, len(trace))
-    price, best, margin, idle = np.zeros((len(trace), 3)), -np.inf, 0.1, 0
+    upper = bill.certain + _keeping_nothing(trace, fits, bill)
+    price, best, margin, idle = np.zeros((len(trace), 3)), -np.inf, 0.5, 0
     for _ in range(rounds):
         cost, used = _relaxed(trace.model, until, fits, needs, held, left, bill.fetching, price)
         bound, over = certain + cost - price.sum(), used - 1
-        idle = 0 if bound > best + 1e-3 * margin * abs(best) else idle + 1
+        idle = 0 if best == -np.inf or bound > best + 1e-2 * margin * (upper - best) else idle + 1
         best = max(best, bound)
         over[(price == 0) & (over < 0)] = 0
         size = (over**2).sum()
-        if size == 0 or margin < 1e-6:
+        if size == 0 or margin < 1e-6 or best >= upper:
             break
         if idle > 10:
             margin, idle = margin / 2, 0
-        price = np.maximum(price + (best + margin * abs(best) - bound) / size * over, 0)
+        price = np.maximum(price + (best + margin * (upper - best) - bound) / size * over, 0)
     return float(best) / trace.slots
+
+
+def _keeping_nothing(trace: Trace, fits: np.ndarray, bill: Bill) -> float:
+    """What it costs, beside what is certain, to evict everything at every miss: what the optimum does not exceed."""
+    served = np.flatnonzero(fits[trace.model])
+    if not len(served):
+        return 0.0
+    model = trace.model[served]
+    missed = np.append(True, model[1:] != model[:-1])
+    evicted = served[1:][missed[1:]], model[:-1][missed[1:]]
+    every = np.arange(served[0], len(trace))
+    holds = model[np.searchsorted(served, every, side="right") - 1]
+    return float(bill.fetching[served[missed]].sum() + bill.leaving[evicted].sum() + bill.holding[every, holds].sum())
 
 
 @njit(cache=True)

@@ -67,20 +67,17 @@ class OptimalOnline:
         deployments = Deployments.of(prices.needs, prices.capacities, np.argsort(-popularity, kind="stable"), self.limit)
         members = deployments.members
         missed = np.where(members | ~scenario.fits_empty_server, 0.0, popularity)  # by state: what must be fetched when asked for
-        stays = 1 - missed.sum(axis=1)
         visiting = np.where(members.any(axis=0), 0.0, holding)  # what is not in the head leaves at the next miss
         held, left = members @ holding, members @ leaving
-        paid = missed @ (fetching + leaving + visiting) + (1 - stays) * left
-        cost, values = _iterate(deployments.after, deployments.without, missed, stays, paid, held, left, TOLERANCE, MOST_SWEEPS)
+        paid = missed @ (fetching + leaving + visiting) + missed.sum(axis=1) * left
+        cost, values = _least_average_cost(deployments, missed, paid, held, left)
         whole = len(deployments.head) == scenario.fits_empty_server.sum() and not np.isnan(cost)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            saves = np.where(popularity > 0, leaving + fetching - holding / popularity, -np.inf)
         return OnlinePlan(
             self.name if whole else f"{self.name}-approximate",
             deployments,
             values,
             holding - leaving,
-            saves,
+            popularity * (leaving + fetching) - holding,
             rate * cost + absence if whole else np.nan,
         )
 
@@ -114,7 +111,7 @@ class OnlinePlan:
     deployments: Deployments
     values: np.ndarray  # relative value of each state, (S,)
     price: np.ndarray  # of each model held: for holding it a request, less what its eviction would have cost, (I,)
-    saves: np.ndarray  # expected, by keeping each model until its next request, (I,)
+    saves: np.ndarray  # expected a request, by always keeping each model, (I,)
     average_cost: float  # predicted, a slot; NaN where approximate
 
     def __post_init__(self):
@@ -135,20 +132,49 @@ class OnlinePlan:
         return chosen
 
 
-@njit(cache=True)
-def _iterate(after, without, missed, stays, paid, held, left, tolerance, sweeps):
-    """Relative value iteration: the least average cost of a request (NaN if it did not converge), and the relative values (S,).
+def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float, np.ndarray]:
+    """The least average cost of a request, NaN if it did not converge, and the relative values of the states (S,).
 
-    By state: `missed` (S, I) the probability of a miss for each model, `stays` that nothing changes, `paid` what misses cost
-    before the choice, `held` what a request costs, `left` what evicting all would cost.
+    By state: `missed` (S, I), the probability of a miss for each model; `paid`, what misses cost a request before the choice;
+    `held`, what a request costs; `left`, what evicting all would cost. A state without misses is never left, and has an average
+    cost of its own. So the least cost of the others is found with no way into those; only where one of them costs less is it
+    where the best policy ends.
+    """
+    asked = missed.sum(axis=1)
+    final = asked == 0
+    values = np.zeros(len(d))
+    if final.all():
+        return float(held[0]), values
+    wait = 1 / np.where(final, 1.0, asked)  # mean number of requests up to and including the next miss
+    chance, spent = missed * wait[:, None], (paid + (1 - asked) * held) * wait
+    scale = TOLERANCE * (np.abs(held).max() + paid.max())
+    tables = (d.after, d.without, chance, spent, wait, held, left)
+    cheapest, others = held[final].min(initial=np.inf), missed.any(axis=0).sum() > 1
+    cost = _iterate(*tables, values, final, np.nan, scale, MOST_SWEEPS) if others else np.inf
+    if cheapest < cost:
+        values[:] = 0
+        cost = _iterate(*tables, values, final & (held > cheapest), cheapest, scale, MOST_SWEEPS)
+    values[final & (held > cheapest)] = np.inf
+    return cost, values
+
+
+@njit(cache=True)
+def _iterate(after, without, chance, spent, wait, held, left, values, barred, cost, tolerance, sweeps):
+    """Value iteration from miss to miss, into `values`; returns the least average cost of a request, NaN if it did not converge.
+
+    By state: `chance` (S, I) of the model that the next miss is for, `wait` in requests and `spent` until then. With a trial cost c
+    charged for every request, a round from miss to miss gains phi(c) in value, which is concave and zero at the least
+    average cost; c follows the secant of phi. What each state gains over its wait bounds the least average cost from both sides.
+    With a final state to end in, c is its `cost`, known beforehand. No decision leads to a `barred` state.
     """
     states, models = after.shape
-    values, new, worth, best = np.zeros(states), np.empty(states), np.empty(states), np.empty((states, models))
-    scale = np.abs(held).max() + paid.max()
+    known = cost == cost
+    trial, before, gained = (cost if known else 0.0), np.nan, np.nan
+    worth, best, change = np.empty(states), np.empty((states, models)), np.zeros(states)
     for _ in range(sweeps):
         for state in range(states):
-            worth[state] = held[state] + values[state] - left[state]
-        low, high = np.inf, -np.inf
+            worth[state] = np.inf if barred[state] else held[state] + values[state] - left[state]
+        low, high, least, most = np.inf, -np.inf, np.inf, -np.inf
         for state in range(states):
             row = best[state]  # of the least worth after each request, over all subsets that may stay
             for r in range(models):
@@ -158,13 +184,24 @@ def _iterate(after, without, missed, stays, paid, held, left, tolerance, sweeps)
                     other = best[subset]
                     for r in range(models):
                         row[r] = other[r] if other[r] < row[r] else row[r]
-            value = paid[state] + stays[state] * (held[state] + values[state])
+            value, stays = spent[state] - trial * wait[state], True
             for r in range(models):
-                value += missed[state, r] * row[r]
-            new[state] = value
-            low, high = min(low, value - values[state]), max(high, value - values[state])
+                if chance[state, r] > 0:
+                    value += chance[state, r] * row[r]
+                    stays = False
+            if stays:  # for ever
+                continue
+            change[state] = value - values[state]
+            low, high = min(low, change[state]), max(high, change[state])
+            rate = change[state] / wait[state]
+            least, most = min(least, rate), max(most, rate)
         for state in range(states):
-            values[state] = new[state] - new[0]
-        if high - low <= tolerance * scale:
-            return (low + high) / 2, values
-    return np.nan, values
+            values[state] += 0.75 * (change[state] - (0.0 if known else change[0]))  # damped: rounds may be periodic
+        if most - least <= tolerance and (not known or max(high, -low) <= tolerance):
+            return trial if known else trial + (least + most) / 2
+        gain = (low + high) / 2
+        if not known and trial != before and high - low <= 0.1 * abs(gain):
+            slope = (gain - gained) / (trial - before)
+            before, gained = trial, gain
+            trial += gain if not slope < -1e-3 else -gain / slope
+    return np.nan

@@ -89,6 +89,17 @@ def random_scenario(rng, models, **changes):
     return Scenario(c, **(fixed | changes))
 
 
+def roomy_scenario(rng, models, **changes):
+    """A server with room for several of its models, seldom for all; now and then one of them must be served by the cloud."""
+    rows = rng.uniform((1, 0.5, 0.02, 0, 0), (6, 3, 0.2, 30, 10), (models, 5))
+    room = np.maximum(rng.uniform(0.6, 1.05, 3) * rows[:, :3].sum(axis=0), rows[0, :3])
+    if rng.random() < 0.3 and models > 1:
+        rows[rng.integers(1, models), rng.integers(3)] = 50
+    server = {"storage_gb": room[0], "gpu_memory_gb": room[1], "static_power_kw": 0.2, "energy_capacity_kw": 0.2 + room[2]}
+    rates = {"bandwidth_gbps": rng.uniform(1, 20), "arrival_rate": rng.uniform(0.2, 3)}
+    return Scenario(make_catalogue(**{f"m{i}": tuple(row) for i, row in enumerate(rows)}), **server | rates | changes)
+
+
 class KeepWhatFits:
     """A planner in plain Python: the requested model, then the deployed ones from the smallest on while they fit."""
 
