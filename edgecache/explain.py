@@ -140,7 +140,7 @@ class Explanation:
 
     def _heading(self) -> str:
         here = self.run.trace.slot == self.slot
-        counts = f"{here.sum()} requests, {(self.run.outcome[here] == HIT).sum()} hits, {len(self.decisions)} decisions"
+        counts = f"requests {here.sum()}, hits {(self.run.outcome[here] == HIT).sum()}, decisions {len(self.decisions)}"
         heading = f"Slot {self.slot}, policy {self.run.policy}: {counts}."
         if self.decisions:
             return heading
