@@ -32,7 +32,7 @@ figures: $(STAMP) ## redraw every figure of the paper into figures/, with its ta
 	$(BIN)/edgecache reproduce
 
 test: $(STAMP) ## prove it: the tests, and every notebook at quick size
-	$(BIN)/python -m pytest tests notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests notebooks
 
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
 	$(BIN)/python tools/bench.py

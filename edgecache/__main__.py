@@ -56,7 +56,7 @@ def _scenario(catalogue, settings, **parameters):
     return Scenario(**parameters, **({"catalogue": load_catalogue(catalogue)} if catalogue else {}))
 
 
-@cli.command()
+@cli.command(short_help="Simulate policies on the same traces.")
 @scenario_options
 @click.option("--policies", default="random,fifo,lru,lfu,ga,exact", show_default=True, help="Names, comma-separated.")
 @click.option("--replications", type=int, default=30, show_default=True, help="Runs, each with its own trace.")
@@ -80,14 +80,17 @@ def simulate(policies, replications, seed, style, **parameters):
     click.echo(_formatted(rows, style), nl=style != "csv")
 
 
-@cli.command()
+@cli.command(short_help="Explain the decisions of a slot.")
 @scenario_options
 @click.option("--slot", type=int, required=True, help="The slot whose decisions to explain, from 0.")
 @click.option("--policy", default="ga", show_default=True, help="Whose decisions.")
 @click.option("--replication", type=int, default=0, show_default=True, help="Number of the run that `simulate` would make.")
 @click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
 def explain(slot, policy, replication, seed, style, **parameters):
-    """Explain the decisions of a slot: what was chosen, every alternative's cost, the bounds' choice, and what was scarce."""
+    """Explain the decisions of a slot: what was chosen, every alternative's cost, the bounds' choice, and what was scarce.
+
+    As csv it is the table of alternatives alone, as json that of the resources too.
+    """
     from .explain import explain
     from .simulator import simulate
 
@@ -95,19 +98,19 @@ def explain(slot, policy, replication, seed, style, **parameters):
     if style == "text":
         click.echo(str(explanation))
     elif style == "csv":
-        click.echo(_formatted(explanation.alternatives.to_dict("records"), style), nl=False)
+        click.echo(explanation.alternatives.to_csv(index=False, lineterminator="\n", float_format="%.10g"), nl=False)
     else:
         tables = {"alternatives": explanation.alternatives, "resources": explanation.resources}
         click.echo(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
 
 
-@cli.command()
+@cli.command(short_help="List the policies, a line each.")
 def policies():
-    """List the policies, a line each: what it does and when it is good."""
+    """List the policies, a line each: what it goes by, what it does and when it is good."""
     from .policies import POLICIES
 
     for name, policy in POLICIES.items():
-        click.echo(f"{name:22} {policy.about}")
+        click.echo(f"{name:22} {policy.knows:11} {policy.about}")
 
 
 def _literal(value: str):
@@ -129,7 +132,7 @@ def _formatted(rows: list[dict], style: str) -> str:
     return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
 
 
-@cli.command()
+@cli.command(short_help="Redraw every figure of the paper.")
 @click.option("--quick", is_flag=True, help="Seconds instead of minutes, fewer replications; into build/quick.")
 @click.option("--only", metavar="NAME", help="One notebook: 03-resource-sweeps, resource-sweeps or 03.")
 @click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")

@@ -39,6 +39,14 @@ class Trace:
         return len(self.model)
 
 
+def for_catalogue(trace: Trace, scenario: Scenario) -> Trace:
+    """The trace; raises InputError where it has another number of models than the scenario's catalogue."""
+    models, size = len(trace.popularity), len(scenario.catalogue)
+    if models != size:
+        raise InputError(f"the trace has {models} models, but the catalogue has {size}")
+    return trace
+
+
 def zipf_popularity(models: int, exponent: float) -> np.ndarray:
     """Shares of requests that fall as 1 / rank**exponent, most popular first; float (models,), sums to one."""
     weights = np.arange(1, models + 1) ** -float(exponent)

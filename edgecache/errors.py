@@ -1,5 +1,7 @@
 """The one exception a user's mistake raises: a single sentence saying what, where, which value and what is allowed."""
 
+import math
+import numbers
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -22,3 +24,11 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     near = get_close_matches(str(name).lower(), known, n=1)
     hint = f"did you mean {known[near[0]]!r}? Known" if near else "known"
     return InputError(f"unknown {kind} {name!r}; {hint}: {', '.join(known.values())}")
+
+
+def whole_number(name: str, value: object, least: int = 1, most: float = math.inf):
+    """Raise InputError unless the value is a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= most:
+        raise InputError(
+            f"{name} is {value!r}; it must be a whole number, at least {least}" + (f", at most {most}" if most < math.inf else "")
+        )

@@ -15,6 +15,8 @@ from .policies import POLICIES
 
 ALL_SUBSETS = 8  # up to so many deployed models every alternative is listed, at most 256
 STEPS = {"storage": (1.0, "GB"), "GPU memory": (1.0, "GB"), "power": (0.1, "kW")}  # by how much each capacity grows
+COSTS = ("switching_cost", "resource_cost", "cost", "excess")
+ALTERNATIVES = ("request", "requested", "kept", "evicted", *COSTS, "chosen", "chosen_by")
 YARDSTICKS = ("exact", "optimal-online", "clairvoyant")
 
 
@@ -23,10 +25,10 @@ def explain(run: Simulation, slot: int) -> "Explanation":
     if isinstance(slot, bool) or not isinstance(slot, int | np.integer) or not 0 <= slot < run.trace.slots:
         raise InputError(f"slot is {slot!r}; the run has slots 0 to {run.trace.slots - 1}")
     missed = np.flatnonzero((run.outcome == MISS) & (run.trace.slot == slot))
-    return Explanation(run, int(slot), tuple(_decision(run, int(request)) for request in missed))
+    return Explanation(run, int(slot), tuple(decision_at(run, int(request)) for request in missed))
 
 
-def _decision(run: Simulation, request: int) -> Decision:
+def decision_at(run: Simulation, request: int) -> Decision:
     """The decision at the miss of a request (from 0), as the policy met it."""
     trace, size = run.trace, len(run.trace.popularity)
     fetched = np.bincount(trace.model[:request][run.outcome[:request] == MISS], minlength=size)
@@ -54,16 +56,17 @@ class Explanation:
         """One row a deployment that could have been chosen, the cheapest first.
 
         `request` (from 0), `kept` and `evicted`, the weighted `switching_cost` and `resource_cost`, their sum `cost`, its `excess`
-        over the least, and `chosen_by`: this run's policy, exact, optimal-online, clairvoyant. Every subset where at most 8 models
-        were deployed; beyond, the best in which each model stays and the best in which it goes.
+        over the least, whether it was `chosen`, and `chosen_by`: this run's policy, exact, optimal-online, clairvoyant. Every
+        subset where at most 8 models were deployed; beyond, the best in which each model stays and the best in which it goes.
         """
         names = np.array(self.run.scenario.catalogue.services, dtype=object)
         planners = self._yardsticks[0]
         tables = []
         for decision in self.decisions:
-            choices = {self.run.policy: self._chosen(decision)}
-            choices |= {name: planner.decide(decision) for name, planner in planners.items()}
-            deployments = np.unique(np.vstack([*choices.values(), _alternatives(decision)]), axis=0)
+            chosen = self._chosen(decision)
+            others = [(name, planner.decide(decision)) for name, planner in planners.items() if name != self.run.policy]
+            choices = [(self.run.policy, chosen), *others]
+            deployments = np.unique(np.vstack([*(choice for _, choice in choices), _alternatives(decision)]), axis=0)
             cost, resource = decision.cost(deployments), deployments @ decision.holding_cost
             stayed, gone = decision.deployed & deployments, decision.deployed & ~deployments
             table = pd.DataFrame(
@@ -76,13 +79,12 @@ class Explanation:
                     "resource_cost": resource,
                     "cost": cost,
                     "excess": cost - cost.min(),
-                    "chosen_by": [
-                        "; ".join(name for name, choice in choices.items() if (choice == row).all()) for row in deployments
-                    ],
+                    "chosen": (deployments == chosen).all(axis=1),
+                    "chosen_by": ["; ".join(name for name, choice in choices if (choice == row).all()) for row in deployments],
                 }
             )
             tables.append(table.iloc[np.lexsort((deployments.sum(axis=1), cost))])
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=ALTERNATIVES)
 
     @cached_property
     def resources(self) -> pd.DataFrame:
@@ -152,7 +154,7 @@ class Explanation:
     def _story(self, decision: Decision) -> str:
         names = self.run.scenario.catalogue.services
         table = self.alternatives[self.alternatives["request"] == decision.clock - 1]
-        own = table[[self.run.policy in chosen.split("; ") for chosen in table["chosen_by"]]].iloc[0]
+        own = table[table["chosen"]].iloc[0]
         did = f"evicted {own['evicted']}" if own["evicted"] else "evicted nothing"
         kept = f"kept {own['kept']}" if own["kept"] else "kept nothing else"
         verdict = (
@@ -169,8 +171,8 @@ class Explanation:
         """The cheapest alternatives and those that someone chose."""
         table = self.alternatives[self.alternatives["request"] == decision.clock - 1]
         table = table[(np.arange(len(table)) < most) | (table["chosen_by"] != "")]
-        shown = table[["evicted", "switching_cost", "resource_cost", "cost", "excess", "chosen_by"]].copy()
-        for column in ("switching_cost", "resource_cost", "cost", "excess"):
+        shown = table[["evicted", *COSTS, "chosen_by"]].copy()
+        for column in COSTS:
             shown[column] = shown[column].map("{:.4g}".format)
         return shown.replace({"evicted": {"": "nothing"}, "chosen_by": {"": "-"}})
 
@@ -178,8 +180,10 @@ class Explanation:
         rows = self.resources[self.resources["request"] == decision.clock - 1]
         use = ", ".join(f"{row.resource} {row.used:.4g} of {row.capacity:.4g} {row.unit}" for row in rows.itertuples())
         scarce = rows[rows["binding"]].itertuples()
+        steps = [f"{row.step:g} {row.unit} more {row.resource}" for row in rows.itertuples()]
         saved = "; ".join(f"{row.step:g} {row.unit} more {row.resource} would have saved {row.saves:.4g}" for row in scarce)
-        return f"Used: {use}. " + (f"Binding: {saved}." if saved else "Nothing was binding: more of any resource changes nothing.")
+        scarcity = f"Binding: {saved}." if saved else f"Nothing was binding: {' or '.join(steps)} would have saved nothing."
+        return f"Used: {use}. {scarcity}"
 
 
 def _alternatives(decision: Decision) -> np.ndarray:

@@ -45,7 +45,7 @@ def digest(table: pd.DataFrame, outcome: str = "total_cost") -> str:
 
 def _bounds(axis, summary: pd.DataFrame, outcome: str):
     """The floor of an outcome, shaded below, and the best online policy; with their own 95 % bands."""
-    for line, style in bound_lines(summary.dropna(), outcome):
+    for line, style in bound_lines(summary.dropna(subset="mean"), outcome):
         x = line.iloc[:, 0]
         axis.plot(x, line["mean"], zorder=1.5, **style)
         if style["color"] == FLOOR["color"]:
@@ -55,6 +55,7 @@ def _bounds(axis, summary: pd.DataFrame, outcome: str):
 
 def _legend(figure: Figure, axis, columns: int):
     handles, labels = axis.get_legend_handles_labels()
+    columns = columns if max(map(len, labels)) < 20 else (columns + 1) // 2  # bounds that are not exact have long names
     figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=columns, columnspacing=1.0, handletextpad=0.4)
 
 

@@ -5,6 +5,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from .policies import POLICIES
 from .style import LABELS, PALETTE, POLICY_STYLE, STYLE, WIDTH, label, panels, stands_for
 from .sweep import summarise
 
@@ -62,22 +63,27 @@ def growth(scaling: pd.DataFrame) -> Figure:
     """Time of a decision and what is lost against the best known, by number of models, from data/results/scaling.csv."""
     servers = list(dict.fromkeys(scaling["server"]))
     with rc_context(STYLE):
-        figure, axes = panels(1, len(servers) + 1, width=3.5, height=3.4)
+        figure, axes = panels(1, len(servers) + 1, width=3.2, height=3.4)
         for axis, server in zip(axes, servers, strict=False):
             for method, (colour, marker, name) in METHOD_STYLE.items():
                 line = scaling[(scaling["server"] == server) & (scaling["method"] == method)]
                 axis.plot(line["models"], line["ms"], color=colour, marker=marker, markersize=5, label=name)
                 axis.fill_between(line["models"], line["ms_low"], line["ms_high"], color=colour, alpha=0.15, linewidth=0)
-            axis.set(xscale="log", yscale="log", title=f"{server} server: time", xlabel="Models in the catalogue")
+            axis.set(xscale="log", yscale="log", title=f"{server}: time", xlabel="Models in the catalogue")
             axis.set_ylim(0.7 * scaling["ms_low"].min(), 1.4 * scaling["ms_high"].max())
         axes[0].set_ylabel("Time of a decision (ms)")
         last = axes[-1]
-        for order, (method, (colour, marker, _)) in enumerate(METHOD_STYLE.items()):
-            line = scaling[(scaling["server"] == servers[-1]) & (scaling["method"] == method)]
-            last.plot(line["models"], 100 * line["gap"], color=colour, marker=marker, markersize=9 - 2 * order)
+        for server, line_style in zip(servers, (":", "-", "--"), strict=False):
+            for order, (method, (colour, marker, _)) in enumerate(METHOD_STYLE.items()):
+                line = scaling[(scaling["server"] == server) & (scaling["method"] == method)]
+                last.plot(
+                    line["models"], 100 * line["gap"], color=colour, marker=marker, markersize=9 - 2 * order, linestyle=line_style
+                )
+            last.plot([], [], color="0.3", linestyle=line_style, label=server)
+        last.legend(loc="upper left", fontsize=7)
         last.set_yscale("symlog", linthresh=1)
         last.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
-        last.set(xscale="log", title=f"{servers[-1]} server: what is lost", xlabel="Models in the catalogue", ylim=(-0.15, None),
+        last.set(xscale="log", title="what is lost", xlabel="Models in the catalogue", ylim=(-0.15, None),
                  ylabel="Cost above the optimum (%)")  # fmt: skip
         ticks = sorted(scaling["models"].unique())
         for axis in axes:
@@ -107,9 +113,7 @@ def ranking(table: pd.DataFrame) -> Figure:
     return figure
 
 
-KNOWS = {"optimal-online": " *", "optimal-online-delay": " *"} | {
-    name: " **" for name in ("clairvoyant", "clairvoyant-delay", "belady", "belady-cost")
-}
+KNOWS = {name: {"popularity": " *", "future": " **"}[p.knows] for name, p in POLICIES.items() if p.knows != "past"}
 RESOURCE_STYLE = {
     "storage_gb": ("#e69f00", "storage"),
     "gpu_memory_gb": ("#56b4e9", "GPU memory"),

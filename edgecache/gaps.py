@@ -9,7 +9,7 @@ import pandas as pd
 
 from .decision import Decision
 from .demand import random_stream, zipf_popularity
-from .errors import unknown
+from .errors import InputError, unknown
 from .genetic import GA
 from .online import OptimalOnline
 from .optimal import Exact
@@ -33,7 +33,10 @@ def split_gap(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
     One row per value of the first column, called `value`, and part: `mean` with its 95 % bootstrap interval `low` to `high`, and
     the `share` of the floor's mean that it is. Raises InputError where one of the four policies is missing.
     """
-    parameter = table.columns[0]
+    varied = list(table.columns[: table.columns.get_loc("replication")])
+    if len(varied) != 1:
+        raise InputError(f"a gap is split along one parameter, but this table varies {', '.join(varied) or 'none'}")
+    parameter = varied[0]
     for policy in dict.fromkeys(name for pair in PARTS.values() for name in pair):
         if policy not in set(table["policy"]):
             raise unknown("policy of this table", policy, table["policy"].unique())
@@ -117,8 +120,12 @@ def scarcity(
     random assignments of the popularity to the models. One row per storage, GPU memory and resource: the `share` of the average
     cost that lifting its limit saves, and `binding` where that is more than nothing. For the goal `delay` the cost is the
     delay that misses add. Servers that cannot hold every model are not comparable: their cloud's requests cost nothing.
+    Raises InputError under `resource_unit = capacity`, where a larger server changes the unit of cost, and for a server too
+    large for OptimalOnline.
     """
     scenario = scenario or Scenario()
+    if scenario.resource_unit == "capacity" and goal == "cost":
+        raise InputError("resource_unit is 'capacity', by which costs on unequal servers do not compare; it must be 'absolute'")
     c, ranks = scenario.catalogue, zipf_popularity(len(scenario.catalogue), scenario.zipf)
     orders = [np.random.default_rng(random_stream(seed, number)).permutation(ranks) for number in range(popularities)]
     ample = (c.size_gb.sum(), c.gpu_memory_gb.sum(), scenario.static_power_kw + c.power_kw.sum())
@@ -139,4 +146,7 @@ def scarcity(
 
 def _average_cost(scenario: Scenario, server: tuple[float, float, float], goal: str, popularities: Sequence[np.ndarray]) -> float:
     scenario = scenario.vary(**dict(zip(RESOURCES, server, strict=True)))
-    return float(np.mean([OptimalOnline(goal).solve(scenario, popularity).average_cost for popularity in popularities]))
+    mean = float(np.mean([OptimalOnline(goal).solve(scenario, popularity).average_cost for popularity in popularities]))
+    if np.isnan(mean):
+        raise InputError(f"a server of {server[0]:g} GB, {server[1]:g} GB and {server[2]:g} kW is too large for optimal-online")
+    return mean

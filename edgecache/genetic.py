@@ -4,6 +4,7 @@ An individual has one gene a model: 1 deploys it, 0 does not (Section III-E). Th
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from deap import base, tools
@@ -35,6 +36,7 @@ class GA:
     convergence: int = 10
     name: str = "ga"
     label: str = "Proposed (GA)"
+    knows: ClassVar[str] = "past"
     about: str = "the paper's Algorithm 1, a genetic algorithm at every miss; good as the method under test"
 
     def __post_init__(self):

@@ -6,6 +6,7 @@ at a miss which of the deployed models stay, and the aim the least average cost.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
@@ -14,24 +15,41 @@ from .costs import active_cycle, deployment_cost, eviction_cost, fetch_delay_s, 
 from .decision import Decision, Prices
 from .demand import Trace
 from .deployments import LIMIT, Deployments
-from .errors import InputError, unknown
+from .errors import InputError, unknown, whole_number
 from .optimal import best_subset
 from .scenario import Scenario
 
-GOALS = ("cost", "delay")
 TOLERANCE = 1e-10  # of the average cost, relative to the largest cost of a request
 MOST_SWEEPS = 20_000
+RAREST = 1e-9  # what is asked for in a smaller share of the requests is planned for as if never
 
 
 def aim(scenario: Scenario, goal: str) -> Scenario:
     """The scenario whose cost is the goal: the paper's `cost`, or the `delay` that misses add, the sum of their 8 s / B + l."""
-    if goal not in GOALS:
-        raise unknown("goal", goal, GOALS)
     return scenario if goal == "cost" else scenario.vary(charge="miss", w1=1.0, w2=0.0, resource_basis="slot")
 
 
 @dataclass(frozen=True)
-class OptimalOnline:
+class Bound:
+    """A policy that some goal bounds: the paper's `cost`, or with other names the `delay`."""
+
+    goal: str = "cost"
+    limit: int = LIMIT
+    name: str = ""
+    label: str = ""
+    about: str = ""
+    names: ClassVar[dict[str, tuple[str, str, str]]]  # by goal: name, label and about
+
+    def __post_init__(self):
+        if self.goal not in self.names:
+            raise unknown("goal", self.goal, self.names)
+        whole_number(f"limit of {self.names[self.goal][0]}", self.limit)
+        for field, default in zip(("name", "label", "about"), self.names[self.goal], strict=True):
+            object.__setattr__(self, field, getattr(self, field) or default)
+
+
+@dataclass(frozen=True)
+class OptimalOnline(Bound):
     """The least average cost under independent requests of known popularity, all three resources honoured.
 
     Exact for policies blind to the position within a slot: the resource cost of a slot is spread over its mean number of requests,
@@ -39,16 +57,34 @@ class OptimalOnline:
     true one, whatever the reading `popularity` says; under `popularity = estimated` what is booked differs, and a policy that
     follows the estimate may cost less. With the goal `delay` it makes users wait least.
 
-    Where more than `limit` deployments fit the server it plans over the most popular models alone, keeps others by what they save
-    until their next request, and its name ends in -approximate. Raises InputError under `resource_basis = decision`, whose cost
-    depends on the position within a slot.
+    Where more than `limit` deployments fit the server it plans over some models alone, those that save most for their share of
+    the server, as if the others left at the next miss; of those it keeps what saves most in the room that is left. That is no
+    bound. Its name then ends in -approximate, as it does should the iteration not converge, which happens where some models are
+    asked for less than once in a million requests. Raises InputError under `resource_basis = decision`, whose cost depends on
+    the position within a slot, and for a popularity that is none.
     """
 
-    goal: str = "cost"
-    limit: int = LIMIT
-    name: str = "optimal-online"
-    label: str = "Optimal online"
-    about: str = "least average cost for a known popularity; good as the yardstick of any online policy"
+    knows: ClassVar[str] = "popularity"
+    names: ClassVar = {
+        "cost": (
+            "optimal-online",
+            "Optimal online",
+            "least average cost for a known popularity; the mark for any online policy",
+        ),
+        "delay": (
+            "optimal-online-delay",
+            "Optimal online, for delay",
+            "least average delay for a known popularity, whatever it costs; the mark for what users wait",
+        ),
+    }
+
+    def admit(self, scenario: Scenario):
+        """Raise InputError for a reading that it is not defined under."""
+        if aim(scenario, self.goal).resource_basis == "decision":
+            raise InputError(
+                f"{self.name} is not defined under resource_basis = decision, whose cost depends on the position within a slot; "
+                "it needs resource_basis = slot"
+            )
 
     def prepare(self, scenario: Scenario, trace: Trace) -> "OnlinePlan":
         """The planner of one run."""
@@ -56,51 +92,56 @@ class OptimalOnline:
 
     def solve(self, scenario: Scenario, popularity: np.ndarray) -> "OnlinePlan":
         """Relative value iteration for a popularity (I,)."""
-        scenario = aim(scenario, self.goal)
-        if scenario.resource_basis == "decision":
-            raise InputError(
-                f"{self.name} is not defined under resource_basis = decision, whose cost depends on the position within a slot; "
-                "it needs resource_basis = slot"
-            )
+        self.admit(scenario)
+        scenario, popularity = aim(scenario, self.goal), _shares(popularity, len(scenario.catalogue))
         prices, rate = Prices.of(scenario, popularity), scenario.requests_per_slot
-        leaving, fetching, holding, absence = _expected_costs(scenario, popularity)
-        deployments = Deployments.of(prices.needs, prices.capacities, np.argsort(-popularity, kind="stable"), self.limit)
+        leaving, fetching, resource, absent = _expected_costs(scenario, popularity)
+        holding, fits = resource - absent, scenario.fits_empty_server
+        worth = (popularity * (leaving + fetching) + absent) / (prices.needs / prices.capacities[:, None]).max(axis=0)
+        deployments = Deployments.of(prices.needs, prices.capacities, np.argsort(-worth, kind="stable"), self.limit)
         members = deployments.members
-        missed = np.where(members | ~scenario.fits_empty_server, 0.0, popularity)  # by state: what must be fetched when asked for
+        missed = np.where(members | ~fits, 0.0, popularity)  # by state: what must be fetched when asked for
         visiting = np.where(members.any(axis=0), 0.0, holding)  # what is not in the head leaves at the next miss
         held, left = members @ holding, members @ leaving
         paid = missed @ (fetching + leaving + visiting) + missed.sum(axis=1) * left
         cost, values = _least_average_cost(deployments, missed, paid, held, left)
-        whole = len(deployments.head) == scenario.fits_empty_server.sum() and not np.isnan(cost)
+        whole = len(deployments.head) == fits.sum() and not np.isnan(cost)
         return OnlinePlan(
             self.name if whole else f"{self.name}-approximate",
             deployments,
             values,
             holding - leaving,
             popularity * (leaving + fetching) - holding,
-            rate * cost + absence if whole else np.nan,
+            rate * (cost + absent.sum()) if whole else np.nan,
         )
 
 
-def _expected_costs(scenario: Scenario, popularity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Of each model (I,): what its eviction costs, its fetching, and its holding a request; and what absence costs a slot.
+def _shares(popularity: np.ndarray, models: int) -> np.ndarray:
+    """The popularity as the plan takes it, float (I,); raises InputError where it is no share of requests for each model."""
+    try:
+        shares = np.asarray(popularity, dtype=float)
+    except (TypeError, ValueError):
+        shares = np.array(np.nan)
+    if shares.shape != (models,) or not (shares >= 0).all() or not abs(shares.sum() - 1) < 1e-6:
+        raise InputError(f"popularity is {popularity!r}; it must be {models} shares of at least zero that sum to one")
+    return np.where(shares < RAREST, 0.0, shares)
 
-    Under `charge = absence` a slot costs the absence of all models, and holding one saves its share.
-    """
-    true = scenario.vary(popularity="true")
+
+def _expected_costs(scenario: Scenario, popularity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each model (I,): what its eviction costs, its fetching, its resources a request, and its absence a request."""
     delay = switching_delay_s(scenario)
     if scenario.active_cycle == "actual":
         p = np.clip(popularity, 1e-300, 1 - 1e-12)
         away = delay * np.where(popularity > 0, -p * np.log(p) / (1 - p), 0.0)
     else:
-        away = eviction_cost(delay, active_cycle(true, 0, 0, 0, popularity))
+        away = eviction_cost(delay, active_cycle(scenario.vary(popularity="true"), 0, 0, 0, popularity))
     away = total_cost(away, 0.0, scenario.w1, scenario.w2)
     nothing = np.zeros(len(popularity))
     leaving = away if scenario.charge == "eviction" else nothing
     fetching = scenario.w1 * fetch_delay_s(scenario) if scenario.charge == "miss" else nothing
-    holding = total_cost(0.0, deployment_cost(scenario, np.eye(len(popularity))), scenario.w1, scenario.w2)
+    resource = total_cost(0.0, deployment_cost(scenario, np.eye(len(popularity))), scenario.w1, scenario.w2)
     absent = away if scenario.charge == "absence" else nothing
-    return leaving, fetching, (holding - absent) / scenario.requests_per_slot, float(absent.sum())
+    return leaving, fetching, resource / scenario.requests_per_slot, absent / scenario.requests_per_slot
 
 
 @dataclass(eq=False)
@@ -115,7 +156,8 @@ class OnlinePlan:
     average_cost: float  # predicted, a slot; NaN where approximate
 
     def __post_init__(self):
-        self.slack = 1e-9 * (np.abs(self.values).max() + np.abs(self.price).max())  # of what did not converge, between equals
+        size = np.abs(self.values[np.isfinite(self.values)]).max(initial=0.0)
+        self.slack = 1e-9 * np.abs(self.price).max() + 1e-12 * size  # of rounding and convergence, between equals
         self.others = np.setdiff1d(np.arange(len(self.price)), self.deployments.head)
 
     def decide(self, decision: Decision) -> np.ndarray:
@@ -154,7 +196,9 @@ def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float
     if cheapest < cost:
         values[:] = 0
         cost = _iterate(*tables, values, final & (held > cheapest), cheapest, scale, MOST_SWEEPS)
-    values[final & (held > cheapest)] = np.inf
+        values[final & (held > cheapest)] = np.inf
+    else:
+        values[final] = np.inf
     return cost, values
 
 
@@ -197,7 +241,8 @@ def _iterate(after, without, chance, spent, wait, held, left, values, barred, co
             least, most = min(least, rate), max(most, rate)
         for state in range(states):
             values[state] += 0.75 * (change[state] - (0.0 if known else change[0]))  # damped: rounds may be periodic
-        if most - least <= tolerance and (not known or max(high, -low) <= tolerance):
+        rounding = 1e-14 * np.abs(values).max()
+        if most - least <= tolerance + rounding and (not known or max(high, -low) <= tolerance + rounding):
             return trial if known else trial + (least + most) / 2
         gain = (low + high) / 2
         if not known and trial != before and high - low <= 0.1 * abs(gain):

@@ -7,12 +7,13 @@ among the others.
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 
 from .decision import Decision
-from .errors import InputError
+from .errors import InputError, whole_number
 
 FEW, NODES = 20_000, 300_000_000  # nodes of the search before and after prices are asked of HiGHS: below a millisecond, seconds
 
@@ -27,7 +28,11 @@ class Exact:
     nodes: int = NODES
     name: str = "exact"
     label: str = "Exact"
+    knows: ClassVar[str] = "past"
     about: str = "the optimum of the decision that the GA searches; good as the yardstick of any myopic method"
+
+    def __post_init__(self):
+        whole_number("nodes of exact", self.nodes)
 
     def decide(self, decision: Decision) -> np.ndarray:
         """Bool (I,), the optimal deployment."""

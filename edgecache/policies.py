@@ -23,11 +23,13 @@ import numpy as np
 from numba import njit
 
 from .decision import RANK_TYPE, chance
+from .demand import Trace
 from .errors import InputError, PolicyError, unknown
 from .genetic import GA
 from .offline import Clairvoyant
 from .online import OptimalOnline
 from .optimal import Exact
+from .scenario import Scenario
 
 
 @runtime_checkable
@@ -47,6 +49,11 @@ class EvictionPolicy:
     queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
     rank: Callable | None = None  # compiled to decision.RANK_TYPE
     offline: bool = False  # may the rank ask for the future, a model's `next_request`?
+
+    @property
+    def knows(self) -> str:
+        """What it goes by: the `past`, or the `future`."""
+        return "future" if self.offline else "past"
 
 
 def eviction_policy(function: Callable) -> EvictionPolicy:
@@ -194,18 +201,8 @@ POLICIES = {
         Exact(),
         OptimalOnline(),
         Clairvoyant(),
-        OptimalOnline(
-            "delay",
-            name="optimal-online-delay",
-            label="Optimal online, for delay",
-            about="least average delay for a known popularity, whatever it costs; the yardstick for what users wait",
-        ),
-        Clairvoyant(
-            "delay",
-            name="clairvoyant-delay",
-            label="Clairvoyant, for delay",
-            about="knows the future, the least delay of the whole trace; the floor under what users wait",
-        ),
+        OptimalOnline("delay"),
+        Clairvoyant("delay"),
     )
 }
 PAPER = ("random", "fifo", "lru", "lfu", "ga")  # the five of the paper's figures
@@ -224,5 +221,13 @@ def find_policy(policy: str | Policy) -> Policy:
         return policy
     raise InputError(
         f"{policy!r} is no policy: a policy is a name ({', '.join(POLICIES)}), a function made one by @eviction_policy, "
-        "or an object with a name and a method decide(decision)"
+        "or an object with a name and a method decide(decision) or prepare(scenario, trace)"
     )
+
+
+def prepared(policy: Policy, scenario: Scenario, trace: Trace) -> Policy:
+    """The planner that `policy.prepare` makes for one run. Raises PolicyError where it is none."""
+    planner = policy.prepare(scenario, trace)
+    if not (isinstance(getattr(planner, "name", None), str) and callable(getattr(planner, "decide", None))):
+        raise PolicyError(f"policy {policy.name!r}: prepare() returned {planner!r}, which is no planner with a name and decide()")
+    return planner

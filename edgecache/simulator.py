@@ -11,9 +11,9 @@ from numba import njit, types
 from .books import CLOUD, HIT, MISS, Simulation, next_requests
 from .costs import fetch_delay_s
 from .decision import MODEL, MODEL_TYPE, RANK_TYPE, SERVER, SERVER_TYPE, Decision, Prices
-from .demand import Trace, poisson_trace, random_stream
-from .errors import InputError, PolicyError
-from .policies import EvictionPolicy, Policy, find_policy, front
+from .demand import Trace, for_catalogue, poisson_trace, random_stream
+from .errors import PolicyError
+from .policies import EvictionPolicy, Policy, find_policy, front, prepared
 from .scenario import Scenario
 
 DEPLOYED, ABSENT, ON_CLOUD = 1, 0, -1  # a model's place; ON_CLOUD: no empty server could hold it
@@ -156,10 +156,8 @@ def simulate(
     """
     policy = find_policy(policy)
     demand, luck = random_stream(seed, replication, 0), random_stream(seed, replication, 1)
-    trace = poisson_trace(scenario, demand) if trace is None else trace
+    trace = poisson_trace(scenario, demand) if trace is None else for_catalogue(trace, scenario)
     size = len(scenario.catalogue)
-    if len(trace.popularity) != size:
-        raise InputError(f"the trace has {len(trace.popularity)} models, but the catalogue has {size}")
     models, server = start(scenario, trace, luck)
     outcome = np.empty(len(trace), dtype=np.uint8)
     evictions = np.empty((len(trace), 3), dtype=np.int64)
@@ -174,7 +172,7 @@ def simulate(
     else:
         prices, rng = Prices.of(scenario, trace.popularity), np.random.default_rng(luck)
         if hasattr(policy, "prepare"):
-            policy = policy.prepare(scenario, trace)
+            policy = prepared(policy, scenario, trace)
         while (requested := serve(trace.model, NOTHING, models, server, outcome, False)) != DONE:
             clock = int(server["clock"][0])
             deployed = models["place"][:size] == DEPLOYED

@@ -91,7 +91,7 @@ def bound_lines(table: pd.DataFrame, outcome: str) -> list[tuple[pd.DataFrame, d
     """The rows of the floor of an outcome and of the best online policy, where the table has them, and the style of each line."""
     found = []
     for bound, style in zip(BOUND_LINES.get(outcome, ()), (FLOOR, BEST_ONLINE), strict=False):
-        rows = table[[stands_for(name) == bound for name in table["policy"]]]
+        rows = table[table["policy"].map(stands_for) == bound]
         inexact = sorted({label(name).removeprefix(label(bound)) for name in rows["policy"]})
         if len(rows):
             found.append((rows, style | {"label": style["label"] + "".join(inexact)}))

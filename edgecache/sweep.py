@@ -11,7 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from .demand import poisson_trace, random_stream
-from .errors import InputError, TooManyDeployments, unknown
+from .errors import InputError, TooManyDeployments, unknown, whole_number
 from .policies import PAPER, Policy, find_policy
 from .scenario import Scenario
 from .simulator import simulate
@@ -62,7 +62,11 @@ def sweep(
     points = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
     if not points:
         raise InputError(f"nothing to sweep over: {', '.join(name for name in vary if not vary[name])} has no values")
-    cells = list(itertools.product([(point, scenario.vary(**point)) for point in points], range(replications)))
+    varied = [(point, scenario.vary(**point)) for point in points]
+    for policy, (_, server) in itertools.product(policies, varied):
+        if hasattr(policy, "admit"):
+            policy.admit(server)
+    cells = list(itertools.product(varied, range(replications)))
     tasks = (joblib.delayed(_cell)(varied, policies, seed, replication, by) for (_, varied), replication in cells)
     with _backend(dask):
         done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
@@ -129,14 +133,6 @@ def _backend(dask: str):
             raise InputError(f"the Dask scheduler at {dask!r} has no worker") from None
         with joblib.parallel_config("dask", client=client):
             yield
-
-
-def whole_number(name: str, value: object, least: int = 1, most: float = np.inf):
-    """Raise InputError unless the value is a whole number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-        raise InputError(
-            f"{name} is {value!r}; it must be a whole number, at least {least}" + (f", at most {most}" if most < np.inf else "")
-        )
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

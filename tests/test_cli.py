@@ -13,7 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from edgecache import Scenario, simulate
+from edgecache import POLICIES, Scenario, explain, sample_catalogue, simulate
 from edgecache.__main__ import main
 
 KEYS = [
@@ -74,6 +74,124 @@ def test_a_users_catalogue_and_any_other_parameter(run, tmp_path):
     assert code == 0 and json.loads(out)[0]["total_cost"] == pytest.approx((0.8 + 1 + 1.6 + 1) / 20)
 
 
+def test_policies_are_listed_a_line_each(run):
+    code, out, err = run("policies")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == list(POLICIES)
+    for line, policy in zip(lines, POLICIES.values(), strict=True):
+        _, knows, about = line.split(maxsplit=2)
+        assert (knows, about) == (policy.knows, policy.about) and len(about) > 20 and len(line) <= 130
+    assert len({line.index(policy.about) for line, policy in zip(lines, POLICIES.values(), strict=True)}) == 1  # a column
+    future = {line.split()[0] for line in lines if line.split()[1] == "future"}
+    assert future == {"belady", "belady-cost", "clairvoyant", "clairvoyant-delay"}
+
+
+NEW = [
+    "lfu-da", "lru-2", "hyperbolic", "gdsf", "greedy-dual", "cremebrulee", "belady", "belady-cost",
+    "optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay",
+]  # fmt: skip
+
+
+def test_policies_beyond_the_papers_simulate(run):
+    code, out, err = run(*QUICK, "--policies", ", ".join(NEW), "--format", "csv", "--set", "w2=0.02")
+    table = pd.read_csv(io.StringIO(out)).set_index("policy")
+    assert (code, err) == (0, "") and list(table.index) == NEW
+    for name in NEW:
+        costs = [simulate(Scenario(slots=20, w2=0.02), name, replication=r).means()["total_cost"] for r in range(3)]
+        assert table.loc[name, "total_cost"] == pytest.approx(np.mean(costs))
+    for floor, outcome in (("clairvoyant", "total_cost"), ("clairvoyant-delay", "service_delay_s")):
+        assert table.loc[floor, outcome] <= table[outcome].min() * (1 + 1e-9) < table[outcome].max()
+    assert table["total_cost"].nunique() > 6
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A file of sixty models: a server of 120 GB holds more of their deployments than the bounds can look at."""
+    path = tmp_path_factory.mktemp("catalogue") / "many.csv"
+    sample_catalogue(60, np.random.default_rng(0)).table().to_csv(path, index=False)
+    return path
+
+
+def test_a_large_catalogue_has_bounds_of_other_names(run, many):
+    arguments = ["simulate", "--catalogue", many, "--slots", "8", "--replications", "2", "--set", "w2=0.02"]
+    code, out, _ = run(*arguments, "--policies", "lru,optimal-online,clairvoyant,clairvoyant-delay", "--format", "json")
+    rows = {row["policy"]: row for row in json.loads(out)}
+    names = ["lru", "optimal-online-approximate", "clairvoyant-bound", "clairvoyant-delay-bound"]
+    assert code == 0 and list(rows) == names
+    floor, wait = rows["clairvoyant-bound"], rows["clairvoyant-delay-bound"]
+    assert floor["total_cost"] <= min(rows[name]["total_cost"] for name in names[:2])
+    assert floor["total_cost_low"] <= floor["total_cost"] <= floor["total_cost_high"]
+    assert wait["service_delay_s"] <= min(rows[name]["service_delay_s"] for name in names[:2])
+    assert [key for key in KEYS if floor[key] is not None] == KEYS[:4]
+    assert [key for key in KEYS if wait[key] is not None] == ["policy", "service_delay_s"]
+    code, out, _ = run(*arguments, "--policies", "clairvoyant")
+    assert code == 0 and out.splitlines()[1].split()[0] == "clairvoyant-bound" and out.count(" -") == 6
+
+
+# ---- explain
+
+
+EXPLAIN = ["explain", "--policy", "lru", "--seed", "1", "--set", "w2=0.02", "--slots", "60"]
+
+
+@pytest.fixture(scope="module")
+def explained():
+    """A slot with several decisions and the explanation of it that `EXPLAIN` should print."""
+    played = simulate(Scenario(w2=0.02, slots=60), "lru", 1)
+    slot = int(np.bincount(played.trace.slot[np.unique(played.evictions[:, 0]) - 1]).argmax())
+    explanation = explain(played, slot)
+    assert len(explanation.decisions) > 1
+    return slot, explanation
+
+
+def test_explain_in_text(run, explained):
+    slot, explanation = explained
+    code, out, err = run(*EXPLAIN, "--slot", slot)
+    assert (code, err) == (0, "") and out == f"{explanation}\n"
+    for part in (f"Slot {slot}, policy lru:", "a miss. lru evicted", "chosen_by", "optimal-online", "clairvoyant", "Used: storage"):
+        assert part in out
+
+
+def test_explain_in_json(run, explained):
+    slot, explanation = explained
+    code, out, err = run(*EXPLAIN, "--slot", slot, "--format", "json")
+    assert (code, err) == (0, "")
+    found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert list(found) == ["alternatives", "resources"]
+    for name, rows in found.items():
+        table = getattr(explanation, name)
+        assert len(rows) == len(table) > 0 and list(rows[0]) == list(table.columns)
+        assert rows == [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
+    assert {type(row["binding"]) for row in found["resources"]} == {bool}
+
+
+def test_explain_in_csv(run, explained):
+    slot, explanation = explained
+    code, out, err = run(*EXPLAIN, "--slot", slot, "--format", "csv")
+    assert (code, err) == (0, "") and out.count("\n") == len(explanation.alternatives) + 1
+    found = pd.read_csv(io.StringIO(out), keep_default_na=False)
+    pd.testing.assert_frame_equal(found, explanation.alternatives, check_dtype=False)
+
+
+def test_explain_takes_a_scenario_and_a_replication(run):
+    code, out, _ = run("explain", "--slot", "3", "--policy", "exact", "--seed", "2", "--replication", "5", "--storage", "80")
+    assert code == 0 and out == f"{explain(simulate(Scenario(storage_gb=80), 'exact', 2, replication=5), 3)}\n"
+
+
+def test_explain_by_default_is_of_the_ga(run):
+    code, out, _ = run("explain", "--slot", "0")
+    assert code == 0 and out.startswith("Slot 0, policy ga: ")
+
+
+def test_explain_a_slot_without_decisions(run):
+    quiet = ["explain", "--slot", "3", "--arrival-rate", "1e-9"]
+    assert run(*quiet)[:2] == (0, "Slot 3, policy ga: requests 0, hits 0, decisions 0. Nothing was decided.\n")
+    assert json.loads(run(*quiet, "--format", "json")[1]) == {"alternatives": [], "resources": []}
+    header = "request,requested,kept,evicted,switching_cost,resource_cost,cost,excess,chosen,chosen_by\n"
+    assert run(*quiet, "--format", "csv")[1] == header
+
+
 BAD = [
     (["simulate", "--catalogue", "none.csv"], ["none.csv", "No such file"]),
     (["simulate", "--policies", "lru,exat"], ["unknown policy 'exat'", "did you mean 'exact'"]),
@@ -104,6 +222,23 @@ BAD = [
     (["simulate", "--format", "xml"], ["--format", "xml", "json"]),
     (["simulate", "--storag", "3"], ["--storag", "--storage"]),
     (["simulat"], ["simulat", "simulate"]),
+    (
+        ["simulate", "--policies", "optimal-online", "--set", "resource_basis=decision"],
+        ["optimal-online is not defined", "resource_basis"],
+    ),
+    (["simulate", "--policies", "gdfs"], ["unknown policy 'gdfs'", "did you mean 'gdsf'", "clairvoyant-delay"]),
+    (["explain"], ["--slot"]),
+    (["explain", "--slot", "100"], ["slot is 100", "slots 0 to 99"]),
+    (["explain", "--slot", "-1"], ["slot is -1", "slots 0 to 99"]),
+    (["explain", "--slot", "1.5"], ["--slot", "'1.5'"]),
+    (["explain", "--slot", "two"], ["--slot", "'two'"]),
+    (["explain", "--slot", "1", "--policy", "liru"], ["unknown policy 'liru'", "did you mean 'lru'"]),
+    (["explain", "--slot", "1", "--replication", "-1"], ["replication", "-1", "at least 0"]),
+    (["explain", "--slot", "1", "--seed", "-1"], ["seed", "-1", "at least 0"]),
+    (["explain", "--slot", "1", "--format", "table"], ["--format", "table", "text"]),
+    (["explain", "--slot", "1", "--set", "chrge=miss"], ["unknown parameter 'chrge'", "did you mean 'charge'"]),
+    (["explain", "--slot", "1", "--policy", "optimal-online", "--set", "resource_basis=decision"], ["resource_basis"]),
+    (["policies", "lru"], ["lru"]),
     (["reproduce", "--only", "03-resource-sweep"], ["unknown notebook", "did you mean '03-resource-sweeps'"]),
     (["reproduce", "--jobs", "0", "--quick", "--only", "03"], ["--jobs is 0"]),
 ]

@@ -32,6 +32,32 @@ def name_of(policy):
     return policy.name
 
 
+@pytest.mark.parametrize("made", [None, "lru", POLICIES["lru"], type("Nameless", (), {"decide": lambda self, decision: None})()])
+def test_what_prepares_no_planner_is_refused(made):
+    class Confused:
+        name = "confused"
+
+        def prepare(self, scenario, trace):
+            return made
+
+    with pytest.raises(PolicyError, match=r"'confused'.*prepare\(\) returned .*no planner"):
+        simulate(Scenario(), Confused())
+
+
+def test_a_planner_may_be_prepared_for_its_run():
+    class Told:
+        name = "told"
+
+        def prepare(self, scenario, trace):
+            self.given = scenario, trace
+            return KeepWhatFits()
+
+    told, scenario = Told(), Scenario(slots=20)
+    run = simulate(scenario, told, 3)
+    assert told.given == (scenario, run.trace) and run.policy == "keep-what-fits"
+    assert_array_equal(run.evictions, simulate(scenario, KeepWhatFits(), 3).evictions)
+
+
 # ---- the contract
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,22 @@ from cases import random_scenario
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
-from edgecache import PAPER, InputError, PolicyError, Scenario, box_statistics, reductions, simulate, summarise, sweep, write_table
+from edgecache import (
+    PAPER,
+    InputError,
+    PolicyError,
+    Scenario,
+    box_statistics,
+    lower_bound,
+    reductions,
+    sample_catalogue,
+    simulate,
+    summarise,
+    sweep,
+    write_table,
+)
+from edgecache.errors import TooManyDeployments
+from edgecache.policies import find_policy
 from edgecache.sweep import OUTCOMES, interval
 
 QUIET = {"progress": False, "jobs": 1}
@@ -168,6 +184,68 @@ def test_progress_bar_is_shown_when_asked():
     assert silent == ""
 
 
+# ---- servers too large for the bounds
+
+
+ONLINE = ["random", "lru", "gdsf", "belady-cost", "ga", "exact", "optimal-online", "optimal-online-delay"]
+FEW = {name: replace(find_policy(name), limit=300) for name in ONLINE[-2:]}  # their plans are quick then
+FLOORS = ["clairvoyant", "clairvoyant-delay"]
+FLOOR_OF = {"clairvoyant-bound": "total_cost", "clairvoyant-delay-bound": "service_delay_s"}
+
+
+@pytest.fixture(scope="module")
+def large():
+    """Sixty models: more deployments fit than the bounds can look at, at 120 GB; at 4 GB they are exact."""
+    scenario = Scenario(sample_catalogue(60, np.random.default_rng(0)), slots=20, w2=0.02, cloud_delay_s=3.0)
+    policies = [FEW.get(name, name) for name in (*ONLINE, *FLOORS)]
+    return scenario, sweep({"storage_gb": [4, 120]}, policies, 2, scenario, **QUIET)
+
+
+def test_a_server_too_large_for_the_bounds_has_lower_bounds_and_approximations(large):
+    scenario, table = large
+    plain, small = [*ONLINE, *FLOORS], table[table["storage_gb"] == 4]
+    assert small["policy"].tolist() == plain * 2 and small[list(OUTCOMES)].notna().all().all()
+    inexact = ["optimal-online-approximate", "optimal-online-delay-approximate", *FLOOR_OF]
+    assert table[table["storage_gb"] == 120]["policy"].tolist() == [*ONLINE[:-2], *inexact] * 2
+    for replication in range(2):
+        rows = table[(table["storage_gb"] == 120) & (table["replication"] == replication)].set_index("policy")
+        for bound, outcome in FLOOR_OF.items():
+            others = rows.drop(index=FLOOR_OF)[outcome]
+            assert 0 < rows.loc[bound, outcome] <= others.min() * (1 + 1e-9)
+            assert rows.loc[bound, [name for name in OUTCOMES if name != outcome]].isna().all()
+            assert rows.loc[bound, outcome] > others.min() / 4  # a bound that says something
+        assert rows["requests"].nunique() == 1 and (rows["slots"] == 20).all()
+        trace = simulate(scenario.vary(storage_gb=120), "lru", replication=replication).trace
+        assert rows.loc["clairvoyant-bound", "requests"] == len(trace)
+        assert rows.loc["clairvoyant-bound", "total_cost"] == pytest.approx(lower_bound(scenario.vary(storage_gb=120), trace))
+
+
+def test_summarise_goes_over_bounds(large):
+    _, table = large
+    for outcome in ("total_cost", "service_delay_s"):
+        found = summarise(table, outcome).set_index(["storage_gb", "policy"])
+        assert list(found.index) == list(table[["storage_gb", "policy"]].drop_duplicates().itertuples(index=False, name=None))
+        expected = table.groupby(["storage_gb", "policy"], sort=False)[outcome].mean()
+        assert_allclose(found["mean"], expected)
+        assert found["mean"].isna().sum() == 1  # the other outcome's bound
+        (bound,) = [name for name, own in FLOOR_OF.items() if own == outcome]
+        values = table[table["policy"] == bound][outcome]
+        assert_allclose(found.loc[(120, bound), ["low", "high"]].astype(float), [values.min(), values.max()])
+
+
+@pytest.mark.parametrize("by", ["slot", "both"])
+@pytest.mark.parametrize("policy", FLOORS)
+def test_a_lower_bound_has_no_slots(large, policy, by):
+    with pytest.raises(TooManyDeployments, match=f"{policy} is limited to 20000 deployments that fit the server") as error:
+        sweep(None, ["lru", policy], 1, large[0], by=by, **QUIET)
+    assert isinstance(error.value, InputError) and "\n" not in str(error.value)
+
+
+def test_approximations_have_slots(large):
+    slots = sweep(None, [FEW["optimal-online"]], 1, large[0], by="slot", **QUIET)
+    assert set(slots["policy"]) == {"optimal-online-approximate"} and len(slots) == 20
+
+
 # ---- bad arguments: one sentence, before anything runs
 
 
@@ -194,6 +272,10 @@ def test_progress_bar_is_shown_when_asked():
         ({"vary": {"w1": [-0.5]}}, "w1 is -0.5; it must be finite and at least zero"),
         ({"vary": {"slots": [0]}}, "slots is 0; it must be at least 1"),
         ({"vary": {"slots": [10.5]}}, "slots is 10.5; it must be a whole number"),
+        (
+            {"policies": ["lru", "optimal-online"], "vary": {"resource_basis": ["slot", "decision"]}},
+            "optimal-online is not defined",
+        ),
         ({"dask": "tcp://127.0.0.1:9"}, "no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
         ({"dask": "no address"}, "no Dask scheduler answers at 'no address'"),
     ],
