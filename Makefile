@@ -19,7 +19,7 @@ $(STAMP):
 	@echo "making .venv (one to two minutes with pip, seconds with uv)"
 	@rm -rf .venv
 	@if command -v uv >/dev/null; then \
-		$(PYTHON) -m venv --without-pip .venv && install="uv pip install -q --python $(BIN)/python"; \
+		$(PYTHON) -m venv --without-pip .venv && install="uv pip install -q --compile-bytecode --python $(BIN)/python"; \
 	elif $(PYTHON) -m pip --python $(PYTHON) --version >/dev/null 2>&1; then \
 		$(PYTHON) -m venv --without-pip .venv && install="$(PYTHON) -m pip --python $(BIN)/python install -q"; \
 	else \

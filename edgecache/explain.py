@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -133,10 +134,10 @@ class Explanation:
         return "\n\n".join(parts + self._yardsticks[1] * bool(self.decisions))
 
     def _repr_html_(self) -> str:
-        parts = [f"<p><b>{self._heading()}</b></p>"]
+        parts = [f"<p><b>{escape(self._heading())}</b></p>"]
         for decision in self.decisions:
             table = self._shown(decision).to_html(index=False, border=0)
-            parts.append(f"<p>{self._story(decision)}</p>{table}<p>{self._scarcity(decision)}</p>")
+            parts.append(f"<p>{escape(self._story(decision))}</p>{table}<p>{self._scarcity(decision)}</p>")
         parts += [f"<p>{reason}</p>" for reason in self._yardsticks[1] * bool(self.decisions)]
         return "\n".join(parts)
 
@@ -149,7 +150,7 @@ class Explanation:
         slots = np.unique(self.run.trace.slot[self.run.outcome == MISS])
         after, before = slots[slots > self.slot][:1], slots[slots < self.slot][-1:]
         near = " and ".join(str(number) for number in [*before, *after])
-        return heading + (f" Nothing was decided; the nearest decisions are in slots {near}." if near else " Nothing was decided.")
+        return heading + (f" Nothing was decided; nearest: slot {near}." if near else " Nothing was decided.")
 
     def _story(self, decision: Decision) -> str:
         names = self.run.scenario.catalogue.services

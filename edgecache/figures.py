@@ -53,8 +53,9 @@ def _bounds(axis, summary: pd.DataFrame, outcome: str):
         axis.fill_between(x, line["low"], line["high"], color=style["color"], alpha=0.12, linewidth=0)
 
 
-def _legend(figure: Figure, axis, columns: int):
-    handles, labels = axis.get_legend_handles_labels()
+def _legend(figure: Figure, axes, columns: int):
+    found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    handles, labels = list(found.values()), list(found)
     columns = columns if max(map(len, labels)) < 20 else (columns + 1) // 2  # bounds that are not exact have long names
     figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=columns, columnspacing=1.0, handletextpad=0.4)
 
@@ -88,7 +89,7 @@ def trends(table: pd.DataFrame, outcomes: Sequence[str] = ("total_cost",), xlabe
         figure, axes = panels(len(outcomes) // columns, columns)
         for axis, outcome in zip(axes, outcomes, strict=True):
             _trend(axis, table, outcome, xlabel or table.columns[0])
-        _legend(figure, axes[0], columns=4 if columns == 1 else 7)
+        _legend(figure, axes, columns=4 if columns == 1 else 7)
         _band_note(figure, table)
     return figure
 

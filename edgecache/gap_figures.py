@@ -99,11 +99,11 @@ def ranking(table: pd.DataFrame) -> Figure:
     with rc_context(STYLE):
         figure, axes = panels(1, 2, width=WIDTH + 0.5, height=5.0)
         for axis, outcome in zip(axes, ("total_cost", "service_delay_s"), strict=True):
-            summary = summarise(table, outcome).sort_values("mean", ascending=False, kind="stable")
+            summary = summarise(table, outcome).dropna(subset="mean").sort_values("mean", ascending=False, kind="stable")
             for place, row in enumerate(summary.itertuples()):
                 policy = stands_for(row.policy)
                 colour, marker = POLICY_STYLE.get(policy, ("0.5", "o"))
-                spread = [[row.mean - row.low], [row.high - row.mean]]
+                spread = [[max(row.mean - row.low, 0.0)], [max(row.high - row.mean, 0.0)]]  # an ulp below where all are equal
                 axis.errorbar(row.mean, place, xerr=spread, color=colour, marker=marker, markersize=6, capsize=2, linewidth=1,
                               markerfacecolor="white" if policy in KNOWS else colour)  # fmt: skip
             names = [f"{label(name)}{KNOWS.get(stands_for(name), '')}" for name in summary["policy"]]
@@ -145,7 +145,7 @@ def capacity_map(table: pd.DataFrame) -> Figure:
                      yticks=range(len(gpu_memory)), yticklabels=[f"{g:g}" for g in gpu_memory])  # fmt: skip
         axes[0].set_ylabel("GPU memory (GB)")
         handles = [Patch(facecolor=colour, label=name) for colour, name in RESOURCE_STYLE.values()]
-        handles.append(Patch(facecolor="0.92", label="no limit costs anything"))
+        handles.append(Patch(facecolor="0.92", label="no single limit costs anything"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
         note = (
             "colour: the limit that costs most in the long run; numbers: % of the average cost saved without it; +: others bind too"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .decision import Decision
 from .demand import random_stream, zipf_popularity
-from .errors import InputError, unknown
+from .errors import InputError, unknown, whole_number
 from .genetic import GA
 from .online import OptimalOnline
 from .optimal import Exact
@@ -124,6 +124,7 @@ def scarcity(
     large for OptimalOnline.
     """
     scenario = scenario or Scenario()
+    whole_number("popularities", popularities)
     if scenario.resource_unit == "capacity" and goal == "cost":
         raise InputError("resource_unit is 'capacity', by which costs on unequal servers do not compare; it must be 'absolute'")
     c, ranks = scenario.catalogue, zipf_popularity(len(scenario.catalogue), scenario.zipf)

@@ -78,7 +78,7 @@ class Clairvoyant(Bound):
         if deployments is None:
             raise TooManyDeployments(
                 f"{self.name} is limited to {self.limit} deployments that fit the server, and here are more; "
-                "lower_bound has no such limit"
+                "edgecache.lower_bound has no such limit"
             )
         return ClairvoyantPlan(self.name, scenario, trace, deployments)
 

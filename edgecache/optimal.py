@@ -60,11 +60,12 @@ def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, flo
     the search ended at `nodes` nodes. Microseconds for ten models; with all three resources tight, milliseconds for 500. Raises
     InputError where less than nothing is free, so that not even the empty subset fits.
     """
-    nothing = np.zeros(len(worth), dtype=np.bool_)
-    chosen, gap = _branch_and_bound(worth, needs, free, np.zeros(0), nothing, min(FEW, nodes))
+    chosen, gap = _search(worth, needs, free, nodes if nodes < FEW else FEW)
+    if gap == 0:
+        return chosen, gap
     if gap == np.inf:
         raise InputError(f"nothing fits: {free[0]:g} GB storage, {free[1]:g} GB GPU memory and {free[2]:g} kW are free")
-    if gap > 0 and nodes > FEW:
+    if nodes > FEW:
         from scipy.optimize import linprog
 
         useful = (worth > 0) & (needs <= free[:, None]).all(axis=0)
@@ -76,7 +77,7 @@ def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, flo
 
 @njit(cache=True)
 def _branch_and_bound(worth, needs, free, prices, start, nodes):
-    """Depth first, from the subset `start` (n,), bounded by a price of each resource (Lagrangian relaxation, Fisher 1981).
+    """Depth first, from the subset `start` (n,) if there is one (Lagrangian relaxation: Fisher, Management Science 1981).
 
     At any prices (3,), no subset is worth more than all that is free at its price, plus each model's worth less the price of its
     needs where that is positive; a choice that departs from this sign loses its amount. Models that would lose most
@@ -85,8 +86,6 @@ def _branch_and_bound(worth, needs, free, prices, start, nodes):
     together exceed it. Of models alike in everything the later ones are tried only beside the earlier.
     """
     n = worth.size
-    if free.min() < 0:
-        return start, np.inf
     useful = np.empty(n, dtype=np.int64)
     m, asked = 0, np.zeros(3)
     for i in range(n):
@@ -97,16 +96,13 @@ def _branch_and_bound(worth, needs, free, prices, start, nodes):
                 asked[r] += needs[r, i]
     useful = useful[:m]
     best = np.zeros(n, dtype=np.bool_)
-    if asked[0] <= free[0] and asked[1] <= free[1] and asked[2] <= free[2]:
-        best[useful] = True
-        return best, 0.0
     value, need = np.empty(m), np.empty((m, 3))
     for j in range(m):
         value[j] = worth[useful[j]]
         for r in range(3):
             need[j, r] = needs[r, useful[j]]
     if prices.size == 0:
-        prices = _own_prices(value, need, free, asked)
+        prices = _own_prices(value, need, free, asked) if m > 6 else np.zeros(3)  # trying all of a few is faster
     spare, bound = np.empty(m), prices[0] * free[0] + prices[1] * free[1] + prices[2] * free[2]
     for j in range(m):
         spare[j] = value[j] - prices[0] * need[j, 0] - prices[1] * need[j, 1] - prices[2] * need[j, 2]
@@ -118,11 +114,13 @@ def _branch_and_bound(worth, needs, free, prices, start, nodes):
         again[j] = value[j] == value[j - 1] and (need[j] == need[j - 1]).all()
 
     slack = 1e-12 * value.sum()
-    best[:], most, fewest = start, 0.0, 0
-    for i in useful:
-        if start[i]:
-            most += worth[i]
-            fewest += 1
+    most, fewest = 0.0, 0
+    if start.size:
+        best[:] = start
+        for i in useful:
+            if start[i]:
+                most += worth[i]
+                fewest += 1
     taken, tried = np.zeros(n, dtype=np.bool_), np.zeros(m + 1, dtype=np.int64)
     room, gained, lost = np.empty((m + 1, 3)), np.zeros(m + 1), np.zeros(m + 1)
     room[0] = free
@@ -164,6 +162,21 @@ def _branch_and_bound(worth, needs, free, prices, start, nodes):
         depth += 1
         tried[depth] = 0
     return best, 0.0
+
+
+@njit(cache=True)
+def _search(worth, needs, free, nodes):
+    """All that is worth keeping where it fits, else the search from nothing, with prices of its own."""
+    useful, a, b, c = np.zeros(worth.size, dtype=np.bool_), 0.0, 0.0, 0.0
+    for i in range(worth.size):
+        if worth[i] > 0 and needs[0, i] <= free[0] and needs[1, i] <= free[1] and needs[2, i] <= free[2]:
+            useful[i] = True
+            a, b, c = a + needs[0, i], b + needs[1, i], c + needs[2, i]
+    if 0 <= a <= free[0] and 0 <= b <= free[1] and 0 <= c <= free[2]:
+        return useful, 0.0
+    if free.min() < 0:
+        return useful, np.inf
+    return _branch_and_bound(worth, needs, free, np.zeros(0), np.zeros(0, dtype=np.bool_), nodes)
 
 
 @njit(cache=True)

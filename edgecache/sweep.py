@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -40,6 +39,8 @@ def sweep(
     `jobs` (-1: every core), and on the Dask cluster at the address `dask`. Raises InputError for unknown parameters, values or
     policies before anything runs.
     """
+    import joblib  # here and below: its import takes a tenth of a second
+
     scenario, vary = scenario or Scenario(), dict(vary or {})
     for name, values in vary.items():
         if isinstance(values, str) or not isinstance(values, Iterable):
@@ -105,7 +106,8 @@ def _cell(scenario, policies, seed, replication, by) -> list[tuple[str, dict, di
             if by != "replication":
                 raise
             trace = poisson_trace(scenario, random_stream(seed, replication, 0))
-            counts = {"requests": len(trace), "slots": trace.slots}
+            on_cloud = ~scenario.fits_empty_server[trace.model]
+            counts = {"requests": len(trace), "cloud_requests": int(on_cloud.sum()), "slots": trace.slots}
             found.append((f"{policy.name}-bound", dict.fromkeys(OUTCOMES, np.nan) | policy.bound(scenario, trace) | counts, None))
         else:
             found.append((run.policy, run.means(), None if by == "replication" else run.books))
@@ -114,6 +116,8 @@ def _cell(scenario, policies, seed, replication, by) -> list[tuple[str, dict, di
 
 @contextmanager
 def _backend(dask: str):
+    import joblib
+
     if not dask:
         with joblib.parallel_config("loky"):
             yield

@@ -48,8 +48,9 @@ def gap() -> str:
     return (
         f"At 120 GB and 12 GB the GA costs {whole['share']:.1%} more than the floor, {whole['mean']:.2f} a slot (95 %: "
         f"{whole['low']:.2f} to {whole['high']:.2f}), where the best baseline costs {best:.0%} more: {solver:.0%} of that gap is "
-        f"solver error, {myopia:.0%} is myopia, which planning for the long run closes (`optimal-online`, "
-        f"{cost['optimal-online']:.1f} against {cost['ga']:.1f}), and {future:.0%} is not knowing the next requests.\n"
+        f"solver error; {myopia:.0%} is deciding one miss at a time by an estimated popularity, and planning for the long run by "
+        f"the true one closes it (`optimal-online`, {cost['optimal-online']:.1f} a slot against {cost['ga']:.1f}); {future:.0%} is not "
+        "knowing the next requests.\n"
         f"But its users wait {waits:.1f} s where {least:.1f} s is possible, {most:.0%} more, and no better solver of its decisions "
         f"would help them: what closes {(waits - online) / (waits - least):.0%} of this gap is to minimise the delay itself "
         f"(`optimal-online-delay`, {online:.1f} s)."
