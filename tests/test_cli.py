@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -271,7 +272,9 @@ def test_no_dask_scheduler(run, tmp_path):
 
 def test_an_interrupt_ends_everything_at_once_and_leaves_nothing_half_written(tmp_path):
     command = [sys.executable, "-m", "edgecache", "reproduce", "--only", "03", "--out", tmp_path]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which workers that run tests side by side ignore
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    run = subprocess.Popen(command, **pipes, start_new_session=True, preexec_fn=listen)
     deadline = time.monotonic() + 60
     while not any("loky" in " ".join(child.cmdline()) for child in psutil.Process(run.pid).children(recursive=True)):
         assert time.monotonic() < deadline, "no sweep has started"

@@ -311,7 +311,7 @@ def test_it_refuses_above_the_limit(policy):
     """Fourteen models of which all fit have 16,384 deployments, fifteen 32,768."""
     rows = {f"m{i}": (1, 0.5, 0.01, 1, 1) for i in range(15)}
     scenario = Scenario(make_catalogue(**rows), slots=30)
-    with pytest.raises(InputError, match=f"^{policy} is limited to 20000 deployments .* lower_bound has no such limit$"):
+    with pytest.raises(InputError, match=f"^{policy} is limited to 20000 deployments .*edgecache.lower_bound has no such limit$"):
         simulate(scenario, policy)
     assert (
         simulate(scenario.vary(storage_gb=14, catalogue=make_catalogue(**dict(list(rows.items())[:14]))), policy).policy == policy

@@ -584,7 +584,11 @@ class NoName:
         return stay_and_add(decision)
 
 
-@pytest.mark.parametrize("policy", [NoDecide(), NoName(), 3, None, unknown_field, GA], ids=repr)
+@pytest.mark.parametrize(
+    "policy",
+    [NoDecide(), NoName(), 3, None, unknown_field, GA],
+    ids=lambda thing: getattr(thing, "__name__", type(thing).__name__),
+)
 def test_what_is_no_policy(policy):
     with pytest.raises(InputError, match="is no policy: a policy is a name"):
         simulate(SMALL, policy)
