@@ -41,7 +41,7 @@ def certificate(shares: pd.DataFrame) -> Figure:
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, width=6.4, height=3.8)
         cases = shares.groupby("case", sort=False)
-        for colour, marker, (case, line) in zip(PALETTE, "s^Do", cases, strict=False):
+        for colour, marker, (case, line) in zip(PALETTE, "s^DoPXv<>*", cases, strict=False):
             name = f"{case} ({line['decisions'].iloc[0]} decisions)"
             axis.plot(line["evaluations"], line["optimal"], color=colour, marker=marker, markevery=5, markersize=4, label=name)
             axis.axvline(line["enumeration"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
