@@ -174,9 +174,8 @@ def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
     Lagrangian relaxation of the three capacities, with a price of each at every request: then the models part, and each is held
     from one of its requests to the next, or to the moment at which dropping it costs least. The prices take `rounds` of
     subgradient steps towards a level that adapts (Fisher, Management Science 1981); any prices give a valid bound. It lets models
-    leave at hits too, so the optimum may lie a good deal above it: in our runs at 12 GB by 1 % with weights of one and 6 % with
-    w2 = 0.01. It is weakest under `resource_basis = decision`, where only slots are charged that are sure to miss, those with
-    a model's first request.
+    leave at hits too, so the optimum may lie a good deal above it, the more so the less resources weigh. It is weakest under
+    `resource_basis = decision`, where only slots are charged that are sure to miss, those with a model's first request.
     """
     whole_number("rounds", rounds)
     bill, prices, fits = Bill.of(scenario, trace), Prices.of(scenario, trace.popularity), scenario.fits_empty_server
