@@ -63,14 +63,28 @@ def random_stream(seed: np.random.SeedSequence | int, *key: int) -> np.random.Se
     return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key))
 
 
-def poisson_trace(scenario: Scenario, seed: np.random.SeedSequence | int) -> Trace:
-    """Poisson arrivals of Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models.
+class Draws:
+    """The random numbers behind the demand of one seed, from which every scenario's trace is made.
 
     Ranks, arrivals and models have a random stream each, so a trace of more slots begins with the shorter one of the same
     seed: points of a sweep share as much luck as they can.
     """
-    ranks, arrivals, models = (np.random.default_rng(random_stream(seed, i)) for i in range(3))
-    popularity = ranks.permutation(zipf_popularity(len(scenario.catalogue), scenario.zipf))
-    slot = np.repeat(np.arange(scenario.slots), arrivals.poisson(scenario.requests_per_slot, scenario.slots))
-    model = np.searchsorted(popularity.cumsum()[:-1], models.random(len(slot)), side="right")
-    return Trace(slot, model, scenario.slots, popularity)
+
+    def __init__(self, seed: np.random.SeedSequence | int):
+        self.ranks, self.arrivals, self.models = (random_stream(seed, i) for i in range(3))
+        self.uniform = np.empty(0)
+
+    def trace(self, scenario: Scenario) -> Trace:
+        """Poisson arrivals of Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models."""
+        popularity = np.random.default_rng(self.ranks).permutation(zipf_popularity(len(scenario.catalogue), scenario.zipf))
+        arrivals = np.random.default_rng(self.arrivals).poisson(scenario.requests_per_slot, scenario.slots)
+        slot = np.repeat(np.arange(scenario.slots), arrivals)
+        if len(self.uniform) < len(slot):
+            self.uniform = np.random.default_rng(self.models).random(len(slot))
+        model = np.searchsorted(popularity.cumsum()[:-1], self.uniform[: len(slot)], side="right")
+        return Trace(slot, model, scenario.slots, popularity)
+
+
+def poisson_trace(scenario: Scenario, seed: np.random.SeedSequence | int) -> Trace:
+    """The trace of one seed, see Draws."""
+    return Draws(seed).trace(scenario)

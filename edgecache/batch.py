@@ -1,0 +1,260 @@
+"""Many runs at once: the mean cost and delay of thousands of small simulations, for searches over scenarios.
+
+`outcomes` gives two of the numbers of `simulate(...).means()` in a fraction of the time: the loops are those of simulator.py, with Exact's
+and the GA's decisions compiled in, and what every event costs is tabled beforehand by the equations of costs.py. It keeps no books.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numba import njit, types
+
+from . import costs
+from .decision import MODEL_TYPE, RANK_TYPE, SERVER_TYPE
+from .demand import Draws, Trace, random_stream
+from .errors import InputError, PolicyError
+from .genetic import GA, best_met
+from .optimal import NODES, Exact, _search
+from .policies import EvictionPolicy, Policy, find_policy, front
+from .scenario import Scenario
+from .simulator import CLOUD, DONE, MISS, NO_RANK, NOTHING, deploy, evict, play, serve, start
+
+_F1, _F2 = (types.Array(types.float64, dimensions, "C", readonly=True) for dimensions in (1, 2))
+_I1 = types.Array(types.int64, 1, "C", readonly=True)
+_MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
+# Some traces of equally many slots: the requests (N,) of all, their slots (N,), where each trace's begin (J + 1,), the number of slots;
+# are resources charged in slots with a decision only; what an event costs, empty where the reading does not charge it: an eviction at
+# each clock 0 .. of each trace (N + J, I), a miss (I,), a slot's absence (J * T, I); the waits for a fetch and for an inference (I,).
+_TABLES = types.Tuple((_I1, _I1, _I1, types.int64, types.boolean, _F2, _F1, _F2, _F1, _F1))
+
+
+@njit(types.void(_TABLES, types.int64, _F1, _SERVER, types.uint8[::1], _LOG, types.float64[::1]), cache=True)
+def _account(tables, trace, holding, server, outcome, evictions, result):
+    """What a run cost a slot and its requests waited on average: (total cost, service delay), from the log of its events."""
+    requests, slots, first, periods, at_decisions, leaving, missed, away, fetch, inference = tables
+    begin, size, count = first[trace], fetch.size, first[trace + 1] - first[trace]
+    deployed = np.zeros(size, dtype=np.bool_)
+    cost, waited, served, clock, gone = 0.0, 0.0, 0, 0, 0
+    for slot in range(periods):
+        decided = False
+        while clock < count and slots[begin + clock] == slot:
+            model = requests[begin + clock]
+            if outcome[clock] != CLOUD:
+                waited += inference[model]
+                served += 1
+            if outcome[clock] == MISS:
+                deployed[model] = decided = True
+                waited += fetch[model]
+                if missed.size:
+                    cost += missed[model]
+            clock += 1
+            while gone < server[0].evictions and evictions[gone, 0] == clock:
+                deployed[evictions[gone, 1]] = False
+                if leaving.size:
+                    cost += leaving[begin + trace + clock, evictions[gone, 1]]
+                gone += 1
+        for i in range(size):
+            if deployed[i]:
+                cost += holding[i] if decided or not at_decisions else 0.0
+            elif away.size:
+                cost += away[trace * periods + slot, i]
+    result[0] = cost / periods
+    result[1] = waited / served if served else np.nan
+
+
+@njit(
+    types.int64(
+        _TABLES, _I1, _I1, MODEL_TYPE[:, ::1], _F2, SERVER_TYPE[:, ::1], types.uint64[::1], _F2,
+        types.FunctionType(RANK_TYPE), types.boolean, types.boolean, types.float64[:, ::1],
+    ),
+    cache=True,
+)  # fmt: skip
+def _play_all(tables, traces, points, models, popularity, servers, seeds, holding, rank, ranked, by_request, results):
+    """Play every run with an eviction policy; the policy's code, DONE or NO_RANK."""
+    requests, _, first = tables[0], tables[1], tables[2]
+    longest = np.diff(first).max()
+    outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
+    for run in range(traces.size):
+        trace, point = traces[run], points[run]
+        own, server = models[point].copy(), servers[point].copy()
+        server[0].seed = seeds[run]
+        for i in range(popularity.shape[1]):
+            own[i].popularity = popularity[trace, i]
+        asked = requests[first[trace] : first[trace + 1]]
+        if play(asked, NOTHING, own, server, outcome[: asked.size], evictions, rank, ranked, by_request) == NO_RANK:
+            return NO_RANK
+        _account(tables, trace, holding[point], server, outcome, evictions, results[run])
+    return DONE
+
+
+@njit(cache=True)
+def _plan_all(tables, traces, points, models, servers, needs, capacities, holding, estimate, absence, words, settings, results):
+    """Play every run with the GA, on the `words` of its chances, or where there are none with Exact."""
+    requests, first = tables[0], tables[2]
+    longest, size = np.diff(first).max(), holding.shape[1]
+    outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
+    tournament, crossover, mutation, convergence = settings
+    for run in range(traces.size):
+        trace, point = traces[run], points[run]
+        own, server = models[point].copy(), servers[point].copy()
+        asked = requests[first[trace] : first[trace + 1]]
+        met, deployed = 0, np.zeros(size, dtype=np.bool_)
+        while True:
+            requested = serve(asked, NOTHING, own, server, outcome[: asked.size], False)
+            if requested == DONE:
+                break
+            cost = estimate[first[trace] + trace + server[0].clock]
+            if words.size:
+                left = cost if absence else np.where(deployed, cost, 0.0)
+                kept = best_met(
+                    deployed, requested, needs, capacities[point], holding[point], left, words[met],
+                    tournament, crossover, mutation, convergence,
+                )  # fmt: skip
+                met += 1
+            else:
+                candidates = np.flatnonzero(deployed)
+                needed = np.empty((3, candidates.size))
+                worth = np.empty(candidates.size)
+                for c in range(candidates.size):
+                    worth[c] = cost[candidates[c]] - holding[point, candidates[c]]
+                    needed[:, c] = needs[:, candidates[c]]
+                chosen, _ = _search(worth, needed, capacities[point] - needs[:, requested], NODES)
+                kept = np.zeros(size, dtype=np.bool_)
+                for c in range(candidates.size):
+                    kept[candidates[c]] = chosen[c]
+            for i in range(size):
+                if deployed[i] and not kept[i]:
+                    evict(own, server, evictions, i)
+                    deployed[i] = False
+            deploy(own, server, requested)
+            deployed[requested] = True
+        _account(tables, trace, holding[point], server, outcome, evictions, results[run])
+
+
+@njit(cache=True)
+def _histories(requests, first, size):
+    """Of every trace at clock 0 .. its end: how often each model was asked for so far, and in how many requests it is again."""
+    rows = requests.size + first.size - 1
+    asked, ahead = np.zeros((rows, size), dtype=np.int64), np.empty((rows, size), dtype=np.int64)
+    for trace in range(first.size - 1):
+        begin, end, row = first[trace], first[trace + 1], first[trace] + trace
+        for clock in range(1, end - begin + 1):
+            asked[row + clock] = asked[row + clock - 1]
+            asked[row + clock, requests[begin + clock - 1]] += 1
+        ahead[row + end - begin] = 1  # requests left + 1
+        for clock in range(end - begin - 1, -1, -1):
+            ahead[row + clock] = ahead[row + clock + 1] + 1
+            ahead[row + clock, requests[begin + clock]] = 1
+    return asked, ahead
+
+
+def _tables(scenario: Scenario, traces: Sequence[Trace]) -> tuple[np.ndarray, tuple]:
+    """What a decision takes an eviction to cost at each clock of each trace (N + J, I), and `_TABLES`."""
+    s, size = scenario, len(scenario.catalogue)
+    delay, fetch = costs.switching_delay_s(s), costs.fetch_delay_s(s)
+    lengths = [len(trace) for trace in traces]
+    requests, slots = (np.concatenate([getattr(trace, name) for trace in traces]) for name in ("model", "slot"))
+    first = np.append(0, np.cumsum(lengths))
+    asked, ahead = _histories(requests, first, size)
+
+    def price(rows, clock, slot, repeats, actual):
+        """What leaving costs by the reading's active cycle, at these rows of the histories."""
+        shares = np.repeat([trace.popularity for trace in traces], repeats, axis=0) if s.popularity == "true" else 0.0
+        cycle = ahead[rows] if actual else costs.active_cycle(s, asked[rows], clock[:, None], slot[:, None], shares)
+        cost = costs.total_cost(costs.eviction_cost(delay, cycle), 0.0, s.w1, s.w2)
+        return np.ascontiguousarray(np.broadcast_to(cost, (len(clock), size)))
+
+    every, clock = np.arange(len(asked)), np.concatenate([np.arange(length + 1) for length in lengths])
+    slot = np.insert(slots, first[:-1], 0)  # no decision is taken at clock 0
+    counts = np.add(lengths, 1)
+    estimate = price(every, clock, slot, counts, False)
+    actual, leaving, missed, away = s.active_cycle == "actual", np.empty((0, size)), np.empty(0), np.empty((0, size))
+    if s.charge == "eviction":
+        leaving = price(every, clock, slot, counts, True) if actual else estimate
+    elif s.charge == "absence":
+        periods = np.arange(s.slots)
+        ends = np.concatenate([np.searchsorted(trace.slot, periods, side="right") for trace in traces])
+        rows = ends + np.repeat(first[:-1] + np.arange(len(traces)), s.slots)
+        away = price(rows, ends, np.tile(periods, len(traces)), s.slots, actual)
+    else:
+        missed = costs.total_cost(fetch, 0.0, s.w1, s.w2)
+    by_decision = s.resource_basis == "decision"
+    return estimate, (requests, slots, first, s.slots, by_decision, leaving, missed, away, fetch, s.catalogue.inference_delay_s)
+
+
+CAPACITIES = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw")  # points that differ in these alone have the same traces
+
+
+def outcomes(
+    scenario: Scenario,
+    points: Sequence[Mapping],
+    policies: Sequence[str | Policy],
+    replications: Sequence[int],
+    seed: int = 0,
+) -> np.ndarray:
+    """`total_cost` and `service_delay_s` as `simulate` gives them, to rounding: (2, points, policies, replications).
+
+    A point is what changes in the scenario, such as {"storage_gb": 80}. Policies: ranking functions that do not ask for the future,
+    `exact` and `ga`. Raises InputError for others, and what Scenario and simulate raise.
+    """
+    policies = [find_policy(policy) for policy in policies]
+    for policy in policies:
+        if type(policy) not in (EvictionPolicy, GA, Exact) or getattr(policy, "offline", False):
+            raise InputError(f"policy {policy.name!r} is not among those that play in batches: ranks of the past, exact and ga")
+    varied = [scenario.vary(**point) for point in points]
+    groups: dict[tuple, list[int]] = {}
+    for number, point in enumerate(points):
+        groups.setdefault(tuple((name, value) for name, value in point.items() if name not in CAPACITIES), []).append(number)
+    found = np.empty((2, len(points), len(policies), len(replications)))
+    for members in groups.values():
+        found[:, members] = _group([varied[number] for number in members], policies, replications, seed)
+    return found
+
+
+def _group(servers: Sequence[Scenario], policies, replications, seed) -> np.ndarray:
+    """The outcomes of servers that differ in their capacities alone, (2, servers, policies, replications)."""
+    scenario, size, runs = servers[0], len(servers[0].catalogue), len(replications)
+    traces = [_draws(seed, replication).trace(scenario) for replication in replications]
+    estimate, tables = _tables(scenario, traces)
+    started = [start(server, traces[0], np.random.SeedSequence(0)) for server in servers]
+    models, states = np.stack([models for models, _ in started]), np.stack([state for _, state in started])
+    ones = np.eye(size)
+    holding = np.stack([costs.total_cost(0.0, costs.deployment_cost(server, ones), server.w1, server.w2) for server in servers])
+    capacities = np.stack([server.capacities for server in servers])
+    c = scenario.catalogue
+    needs, popularity = np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]), np.stack([trace.popularity for trace in traces])
+    points, numbers = (part.ravel() for part in np.indices((len(servers), runs)))
+    found = np.empty((len(policies), len(servers), runs, 2))
+    for policy, results in zip(policies, found, strict=True):
+        if isinstance(policy, EvictionPolicy):
+            rank, by_request, ranked = policy.rank or front, policy.queue == "request", policy.rank is not None
+            seeds = np.array([_luck(seed, replication).generate_state(1, np.uint64)[0] for replication in replications])
+            flat = results.reshape(-1, 2)
+            if _play_all(
+                tables, numbers, points, models, popularity, states, seeds[numbers], holding, rank, ranked, by_request, flat
+            ) == NO_RANK:  # fmt: skip
+                raise PolicyError(f"policy {policy.name!r}: a rank is not a number (NaN)")
+            continue
+        plan = (models, states, needs, capacities, holding, estimate, scenario.charge == "absence")
+        if isinstance(policy, Exact):
+            none, settings = np.empty((0, 0, 0), dtype=np.uint64), GA().settings
+            _plan_all(tables, numbers, points, *plan, none, settings, results.reshape(-1, 2))
+            continue
+        for number, replication in enumerate(replications):  # one by one, for the chances of a run are many
+            shape = (max(len(traces[number]), 1), policy.generations + 1, policy.population)
+            words = np.random.default_rng(_luck(seed, replication)).bit_generator.random_raw(int(np.prod(shape))).reshape(shape)
+            own = np.empty((len(servers), 2))
+            _plan_all(tables, np.full(len(servers), number), np.arange(len(servers)), *plan, words, policy.settings, own)
+            results[:, number] = own
+    return found.transpose(3, 1, 0, 2)
+
+
+@lru_cache(maxsize=1024)
+def _draws(seed: int, replication: int) -> Draws:
+    return Draws(random_stream(seed, replication, 0))
+
+
+@lru_cache(maxsize=1024)
+def _luck(seed: int, replication: int) -> np.random.SeedSequence:
+    return random_stream(seed, replication, 1)
