@@ -1,7 +1,7 @@
 """edgecache: which generative AI models should an edge server keep deployed?
 
 Read the modules in this order: errors, catalogue, scenario, demand, costs, decision, optimal, genetic, books, deployments, online,
-offline, policies, simulator, batch, explain, sweep, gaps, profiling, style, figures, gap_figures, reproduce. Each imports only from those
+offline, policies, simulator, batch, explain, sweep, gaps, profiling, claims, ledger, style, figures, gap_figures, reproduce. Each imports only from those
 before it; the last four are not imported here, for they draw.
 """
 

@@ -196,7 +196,9 @@ def evaluate(holding_cost, leaving_cost, population):
 
 
 @njit(cache=True, error_model="numpy")  # a decision that costs nothing has infinite fitness
-def best_met(deployed, requested, needs, capacities, holding_cost, leaving_cost, words, tournament, crossover, mutation, convergence):
+def best_met(
+    deployed, requested, needs, capacities, holding_cost, leaving_cost, words, tournament, crossover, mutation, convergence
+):
     """The best deployment that `GA.evolve` meets, bool (I,), from the random `words` (generations + 1, P)."""
     allowed = deployed.copy()
     allowed[requested] = True
