@@ -21,6 +21,7 @@ def cli(context):
 
 
 SCENARIO_OPTIONS = (
+    click.option("--reading", metavar="NAME", help="A named reading of the paper: literal (the default), closest or delay."),
     click.option("--catalogue", type=Path, metavar="FILE", help="CSV of models; the shipped ten services without it."),
     click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage, GB."),
     click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory, GB."),
@@ -39,11 +40,15 @@ def scenario_options(command):
     return command
 
 
-def _scenario(catalogue, settings, **parameters):
+def _scenario(catalogue, settings, reading, **parameters):
     from .catalogue import load_catalogue
     from .scenario import Scenario
 
-    options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
+    context = click.get_current_context()
+    options = {option.name: option.opts[0] for option in context.command.params}
+    if reading:  # it sets what was not asked for
+        given = click.core.ParameterSource.COMMANDLINE
+        parameters = {name: value for name, value in parameters.items() if context.get_parameter_source(name) == given}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals:
@@ -53,7 +58,8 @@ def _scenario(catalogue, settings, **parameters):
         if name in parameters:
             raise InputError(f"--set is {setting!r}; {name} is set twice")
         parameters[name] = _literal(value)
-    return Scenario(**parameters, **({"catalogue": load_catalogue(catalogue)} if catalogue else {}))
+    parameters |= {"catalogue": load_catalogue(catalogue)} if catalogue else {}
+    return Scenario.named(reading, **parameters) if reading else Scenario(**parameters)
 
 
 @cli.command(short_help="Simulate policies on the same traces.")

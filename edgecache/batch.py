@@ -1,7 +1,8 @@
 """Many runs at once: the mean cost and delay of thousands of small simulations, for searches over scenarios.
 
-`outcomes` gives two of the numbers of `simulate(...).means()` in a fraction of the time: the loops are those of simulator.py, with Exact's
-and the GA's decisions compiled in, and what every event costs is tabled beforehand by the equations of costs.py. It keeps no books.
+`outcomes` gives two of the numbers of `simulate(...).means()` in a fraction of the time: the loops are those of simulator.py, with
+Exact's and the GA's decisions compiled in, and what every event costs is tabled beforehand by the equations of costs.py. It keeps
+no books.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +24,10 @@ from .simulator import CLOUD, DONE, MISS, NO_RANK, NOTHING, deploy, evict, play,
 _F1, _F2 = (types.Array(types.float64, dimensions, "C", readonly=True) for dimensions in (1, 2))
 _I1 = types.Array(types.int64, 1, "C", readonly=True)
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
-# Some traces of equally many slots: the requests (N,) of all, their slots (N,), where each trace's begin (J + 1,), the number of slots;
-# are resources charged in slots with a decision only; what an event costs, empty where the reading does not charge it: an eviction at
-# each clock 0 .. of each trace (N + J, I), a miss (I,), a slot's absence (J * T, I); the waits for a fetch and for an inference (I,).
+# Some traces of equally many slots: the requests (N,) of all, their slots (N,), where each trace's begin (J + 1,), the number of
+# slots; are resources charged in slots with a decision only; what an event costs, empty where the reading does not charge it: an
+# eviction at each clock 0 .. of each trace (N + J, I), a miss (I,), a slot's absence (J * T, I); the waits for a fetch and for an
+# inference (I,).
 _TABLES = types.Tuple((_I1, _I1, _I1, types.int64, types.boolean, _F2, _F1, _F2, _F1, _F1))
 
 

@@ -1,9 +1,10 @@
 """The claims ledger: every checkable statement of the paper, and whether it holds under a reading of its lost symbols.
 
 A claim is made of statements "this cost is below that one by more than a bar, a share of it" (or by less), about cells (parameter,
-value, policy) of tidy tables. Statements are linear in the costs, so each has one margin a replication, paired on the same traces. A claim holds when its statements hold beyond chance, fails when they are contradicted beyond chance, and is
-`undecided` otherwise; what `beyond chance` means is in `Test`. Three claims describe the catalogue, which was calibrated to them: these
-read `by construction`.
+value, policy) of tidy tables. Statements are linear in the costs, so each has one margin a replication, paired on the same traces.
+A claim holds when its statements hold beyond chance, fails when they are contradicted beyond chance, and is `undecided` otherwise;
+what "beyond chance" means is in `Test`. Three claims describe the catalogue, which was calibrated to them: these read `by
+construction`.
 """
 
 import itertools
@@ -19,12 +20,13 @@ from .errors import InputError, unknown
 from .scenario import Scenario
 
 BASELINES = ("random", "fifo", "lru", "lfu")
-GRID = {  # the points at which the claims are checked; all but the named parameter as in the reading, at 120 GB, 12 GB and 100 slots
+GRID = {  # the points at which the claims are checked
     "storage_gb": (60.0, 80.0, 120.0, 150.0, 180.0),
     "gpu_memory_gb": (6.0, 8.0, 12.0, 15.0, 18.0),
     "slots": (50, 100, 200, 400),
     "arrival_rate": (0.5, 1.0, 2.0, 4.0),
 }
+# where the others are meanwhile; the arrival rate is the reading's
 CENTRE = {"storage_gb": 120.0, "gpu_memory_gb": 12.0, "slots": 100}
 HEADLINE = (0.5606, 0.7673)  # by which shares the proposed costs less than the baselines, Section IV-B
 # What the paper's words leave to us: a cost rises or falls where it changes by more than FLAT; it is stable within STABLE; the
@@ -90,7 +92,7 @@ def _lowest(parameter):
     ]
 
 
-def _falls_and_settles(policy, parameter):
+def _falls(policy, parameter):
     """From the first point to the last the cost falls, at no step does it rise, and at the last step it no longer falls."""
 
     def groups(grid):
@@ -162,10 +164,10 @@ CLAIMS = tuple(
         ("fetching-dominates", "II-B", "transmission and I/O are most of the first delay", None, _fetching),
         ("lowest-over-storage", "IV-B", "the proposed costs least at every storage", _lowest("storage_gb")),
         ("lowest-over-gpu", "IV-B", "the proposed costs least at every GPU memory", _lowest("gpu_memory_gb")),
-        ("proposed-falls-with-storage", "IV-B", "the proposed falls with storage and settles", _falls_and_settles("proposed", "storage_gb")),
-        ("proposed-falls-with-gpu", "IV-B", "the proposed falls with GPU memory and settles", _falls_and_settles("proposed", "gpu_memory_gb")),
-        ("lfu-falls-with-storage", "IV-B", "LFU falls with storage and settles", _falls_and_settles("lfu", "storage_gb")),
-        ("lfu-falls-with-gpu", "IV-B", "LFU falls with GPU memory and settles", _falls_and_settles("lfu", "gpu_memory_gb")),
+        ("proposed-falls-with-storage", "IV-B", "the proposed falls with storage and settles", _falls("proposed", "storage_gb")),
+        ("proposed-falls-with-gpu", "IV-B", "the proposed falls with GPU memory and settles", _falls("proposed", "gpu_memory_gb")),
+        ("lfu-falls-with-storage", "IV-B", "LFU falls with storage and settles", _falls("lfu", "storage_gb")),
+        ("lfu-falls-with-gpu", "IV-B", "LFU falls with GPU memory and settles", _falls("lfu", "gpu_memory_gb")),
         ("others-rise-with-storage", "IV-B", "Random, FIFO and LRU rise with storage", _rise(BASELINES[:3], "storage_gb")),
         ("others-rise-with-gpu", "IV-B", "Random, FIFO and LRU rise with GPU memory", _rise(BASELINES[:3], "gpu_memory_gb")),
         ("almost-lowest-at-most", "IV-B", "at 180 GB and at 18 GB the proposed is below almost any baseline", _almost_lowest),
@@ -235,8 +237,10 @@ def verdict(groups: Sequence[Group], costs: Mapping[Cell, np.ndarray], test: Tes
 
 
 def evidence(statement: Statement, costs: Mapping[Cell, np.ndarray]) -> dict:
-    """What a statement rests on: by which share the cell's mean cost is below the other's (`effect`, `low` and `high` its paired 95 %
-    bootstrap interval, unadjusted), and in which share of replications it is below (`beats`, ties count half)."""
+    """What a statement rests on: by which share the cell's mean cost is below the other's, and how often it is below.
+
+    `effect`, with its paired 95 % bootstrap interval `low` to `high`, not adjusted; `beats`: the share of replications, ties half.
+    """
     from scipy.stats import bootstrap
 
     pair = cost, other = costs[statement.cell], costs[statement.other]

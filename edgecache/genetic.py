@@ -1,7 +1,7 @@
 """GA: the paper's Algorithm 1 on DEAP, the frame DEAP's toolbox and logbook, the operators compiled over the whole population.
 
-An individual has one gene a model: 1 deploys it, 0 does not (Section III-E). The population is a bool array (P, I). `evolve` runs the
-steps of the toolbox; `decide`, which needs no logbook, runs the same steps on the same chances in one compiled loop, `best_met`.
+An individual has one gene a model: 1 deploys it, 0 does not (Section III-E). The population is a bool array (P, I). `evolve` runs
+the steps of the toolbox; `decide`, which needs no logbook, runs them on the same chances in one compiled loop, `best_met`.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,6 @@
 """The ledger's runs: replications are added until every verdict is decided, or a cap is reached."""
 
+import itertools
 from collections.abc import Sequence
 
 import joblib
@@ -32,7 +33,7 @@ def ledger(
     are played no more. Columns: those of `claims.judge`, and `reading`. The same at any number of `jobs`. Raises InputError for
     looks that do not ascend from at least 2.
     """
-    if not looks or looks[0] < 2 or any(b <= a for a, b in zip(looks, looks[1:], strict=False)):
+    if not looks or looks[0] < 2 or any(b <= a for a, b in itertools.pairwise(looks)):
         raise InputError(f"looks are {looks!r}; they must be ascending numbers of replications, the first at least 2")
     costs: dict[Cell, np.ndarray] = {}
     rows: dict[str, dict] = {}

@@ -1,7 +1,7 @@
 """The scenario: everything a simulation depends on but the policy and the seed, in one frozen object.
 
 Vary it with `scenario.vary(storage_gb=80)`. The readings, what the paper's lost symbols leave open, are the fields whose type
-is a choice of words; the first word is the default and the most literal.
+is a choice of words; the first word is the default and the most literal. Some readings have a name: `Scenario.named("delay")`.
 """
 
 import dataclasses
@@ -23,6 +23,12 @@ READINGS = {
     "resource_basis": ("slot", "decision"),
     "lfu": ("perfect", "in_cache"),
     "rate_basis": ("server", "model"),
+}
+# Named readings: what they change of the defaults in the switches above and in OPEN, the numbers that the paper's text leaves open.
+OPEN = ("w1", "w2", "beta", "arrival_rate", "zipf")
+NAMED = {
+    "literal": {},  # the default: the simplest reading of every word, not the one that flatters
+    "delay": {"charge": "miss", "w2": 0.0},  # what users wait for: 8 s / B + l at every miss, and nothing else
 }
 LARGEST = 1e12  # of any number here: far beyond any server, and no sum or product of such numbers overflows
 MOST_REQUESTS = 1e8  # of a trace: what memory holds with ease
@@ -95,8 +101,18 @@ class Scenario:
                 f"{c.gpu_memory_gb.min():g} GB and {c.power_kw.min():g} kW"
             )
 
-    def vary(self, **changes) -> Self:
-        """The same scenario with some parameters changed."""
+    @classmethod
+    def named(cls, reading: str, **changes) -> Self:
+        """The default scenario under a reading of NAMED, with some parameters changed."""
+        return cls().vary(reading=reading, **changes)
+
+    def vary(self, *, reading: str | None = None, **changes) -> Self:
+        """The same scenario with some parameters changed; a `reading` of NAMED sets every switch and open number first."""
+        if reading is not None:
+            if not isinstance(reading, str) or reading not in NAMED:
+                raise unknown("reading", reading, NAMED)
+            words = {name: self.__dataclass_fields__[name].default for name in (*READINGS, *OPEN)}
+            changes = words | NAMED[reading] | changes
         return dataclasses.replace(self, **changes)
 
     @property

@@ -1,0 +1,83 @@
+"""A journal: results as they come, a line each with its checksum, so that what was killed goes on where it was."""
+
+import fcntl
+import json
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import joblib
+from tqdm import tqdm
+
+from .errors import InputError
+
+
+class Journal:
+    """The results in a file, by key; one process writes it at a time.
+
+    A line that is damaged, or cut short because its writer was killed, is left out and told to `report`. Raises InputError where
+    another process is writing the file.
+    """
+
+    def __init__(self, path: Path, report: Callable[[str], None]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.done, kept, damaged = {}, [], []
+        self.file = open(path, "a+b")  # noqa: SIM115, it stays open, and with it the lock
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.file.close()
+            raise InputError(f"another search is writing {path}; wait until it ends, or stop it") from None
+        self.file.seek(0)
+        for number, line in enumerate(self.file.read().splitlines(keepends=True), start=1):
+            checksum, _, text = line.removesuffix(b"\n").partition(b" ")
+            if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+                damaged.append(number)
+                continue
+            key, value = json.loads(text)
+            self.done[key] = value
+            kept.append(line)
+        if damaged:
+            some = ", ".join(map(str, damaged[:5])) + (" ..." if damaged[5:] else "")
+            report(f"{path}, line {some}: damaged or cut short, to be computed again")
+            part = path.with_name(path.name + ".part")
+            part.write_bytes(b"".join(kept))
+            renewed = open(part, "ab")  # noqa: SIM115
+            fcntl.flock(renewed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.replace(path)
+            self.file.close()
+            self.file = renewed
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def add(self, results: Iterable[tuple[str, object]]) -> None:
+        """Keep these results; after this returns, killing the process loses none of them."""
+        lines = []
+        for key, value in results:
+            text = json.dumps([key, value]).encode()
+            lines.append(b"%08x %s\n" % (zlib.crc32(text), text))
+            self.done[key] = value
+        self.file.write(b"".join(lines))
+        self.file.flush()
+
+    def run(self, task: Callable, items: Mapping[str, object], *, chunk: int, jobs: int, progress: bool, what: str) -> list:
+        """task(item) for every item that has no result yet, in parallel, `chunk` at a time; all results, in the items' order."""
+        missing = [key for key in items if key not in self.done]
+        chunks = [missing[begin : begin + chunk] for begin in range(0, len(missing), chunk)]
+        tasks = (joblib.delayed(_each)(task, [(key, items[key]) for key in keys]) for keys in chunks)
+        bar = tqdm(
+            total=len(items), initial=len(items) - len(missing), desc=what, leave=False, **({} if progress else {"disable": True})
+        )
+        with bar:
+            for found in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+                self.add(found)
+                bar.update(len(found))
+        return [self.done[key] for key in items]
+
+
+def _each(task: Callable, items: Sequence[tuple]) -> list[tuple]:
+    return [(key, task(item)) for key, item in items]

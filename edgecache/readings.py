@@ -1,0 +1,231 @@
+"""The search over readings: what the paper's lost symbols may have meant, and which of its claims each meaning supports.
+
+A design fills the space of readings evenly. Every reading is judged on all claims by the means of a few replications, with Exact
+for the proposed method; those that hold most claims are judged again as the ledger does, with the GA and on other traces. Each
+result is in a journal as soon as it is there.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import qmc
+
+from .batch import outcomes
+from .catalogue import SHIPPED, Catalogue, load_catalogue, sample_catalogue
+from .claims import BASELINES, CENTRE, GRID, SIMULATED
+from .demand import random_stream
+from .errors import InputError, whole_number
+from .journal import Journal
+from .ledger import cells_of, ledger
+from .scenario import READINGS, Scenario
+
+SWITCHES = tuple(name for name in READINGS if name != "rate_basis")  # a rate of each model is but a larger rate of the server
+RANGES = {
+    "w2": (1e-3, 1e2),
+    "beta": (0.1, 10.0),
+    "arrival_rate": (0.2, 5.0),
+    "zipf": (0.0, 2.0),
+}  # but for zipf log-uniform; w1 = 1
+CATALOGUES = 200  # random ones of ten models, 1 .. in the order of their total size; 0 is the shipped one, in half of the readings
+PARAMETERS = (*SWITCHES, *RANGES, "catalogue")
+COUNT, SEEDS = 20_000, 8
+# No replication serves twice: search, second look at the best, and ledger (0, as in every figure) have seeds of their own.
+SEARCH_SEED, BEST_SEED, LEDGER_SEED = 1, 2, 0
+BEST, BEST_LOOKS = 200, (10, 20, 40)
+CHUNK = 8  # readings a task
+
+
+def design(count: int = COUNT, seed: int = SEARCH_SEED) -> pd.DataFrame:
+    """A Latin hypercube of readings, one a row, with the columns PARAMETERS; numbers have 6 digits, and are used as they stand."""
+    unit = pd.DataFrame(qmc.LatinHypercube(len(PARAMETERS), rng=random_generator(seed, 0)).random(count), columns=PARAMETERS)
+    return pd.DataFrame({name: _placed(name, unit[name].to_numpy()) for name in PARAMETERS})
+
+
+def random_generator(seed: int, *key: int) -> np.random.Generator:
+    """The generator of that key below the seed."""
+    return np.random.default_rng(random_stream(seed, *key))
+
+
+def _placed(name: str, unit: np.ndarray) -> np.ndarray:
+    """Numbers between 0 and 1 as values of a parameter."""
+    if name in SWITCHES:
+        return np.array(READINGS[name], dtype=object)[(unit * len(READINGS[name])).astype(int)]
+    if name == "catalogue":
+        return np.where(unit < 0.5, 0, 1 + ((2 * unit - 1) * CATALOGUES)).astype(int)
+    low, high = RANGES[name]
+    value = low + unit * (high - low) if name == "zipf" else np.exp(np.log(low) + unit * np.log(high / low))
+    return np.array([float(f"{number:.6g}") for number in value])
+
+
+def unit_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The parameters of readings as numbers: words by their place, weights and rates by their logarithm."""
+    words = {name: table[name].map(READINGS[name].index) for name in SWITCHES}
+    return table[list(PARAMETERS)].assign(**words, **{name: np.log(table[name]) for name in RANGES if name != "zipf"})
+
+
+@cache
+def catalogue_of(number: int) -> Catalogue:
+    """Catalogue 0 is the shipped one, the others are random, in the order of their total size."""
+    return load_catalogue() if number == 0 else _random_catalogues()[number - 1]
+
+
+@cache
+def _random_catalogues() -> list[Catalogue]:
+    drawn = [sample_catalogue(10, random_generator(SEARCH_SEED, 1, number)) for number in range(CATALOGUES)]
+    return sorted(drawn, key=lambda c: c.size_gb.sum())
+
+
+def scenario_of(parameters: dict) -> Scenario:
+    """The scenario of a reading, from a row of `design`."""
+    parameters = dict(parameters)
+    return Scenario(catalogue=catalogue_of(int(parameters.pop("catalogue"))), **parameters)
+
+
+# Judging a reading by means: every statement of every claim at once.
+
+
+class Means:
+    """Which claims hold by the means of the costs at GRID, and by how much.
+
+    The slack of a statement is its mean margin as a share of the cost that it is measured by; of a group, the least of those that
+    it needs; of a claim, the least of its groups. A claim holds where its slack is above zero.
+    """
+
+    def __init__(self, policies: Sequence[str]):
+        self.cells = cells_of(SIMULATED)
+        self.points = list(dict.fromkeys(tuple((CENTRE | {cell[0]: cell[1]}).items()) for cell in self.cells))
+        place = {
+            cell: (self.points.index(tuple((CENTRE | {cell[0]: cell[1]}).items())), policies.index(cell[2])) for cell in self.cells
+        }
+        self.groups, statements = [], []
+        for number, claim in enumerate(SIMULATED):
+            for needed, group in claim.groups(GRID):
+                self.groups.append((number, needed, slice(len(statements), len(statements) + len(group))))
+                statements += group
+        self.cell, self.other = (np.array([place[getattr(s, side)] for s in statements]).T for side in ("cell", "other"))
+        self.bar = np.array([statement.bar for statement in statements])
+        self.sign = np.array([-1.0 if statement.at_most else 1.0 for statement in statements])
+
+    def slack(self, mean: np.ndarray) -> np.ndarray:
+        """The slack of every claim, (claims,), from mean costs (points, policies)."""
+        cell, other = mean[*self.cell], mean[*self.other]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            margin = np.nan_to_num(self.sign * ((1 - self.bar) - cell / other), nan=0.0, posinf=1e9, neginf=-1e9)
+        margin[np.abs(margin) < 1e-9] = 0.0
+        found = np.full(len(SIMULATED), np.inf)
+        for number, needed, members in self.groups:
+            found[number] = min(found[number], np.sort(margin[members])[-needed])
+        return found
+
+
+@cache
+def _means() -> Means:
+    return Means([*BASELINES, "proposed"])
+
+
+def judged(parameters: dict, replications: int = SEEDS) -> list[float]:
+    """A reading by its means, Exact being the proposed: the slack of each claim, and the `measures` below."""
+    means = _means()
+    found = outcomes(
+        scenario_of(parameters), [dict(p) for p in means.points], (*BASELINES, "exact"), range(replications), SEARCH_SEED
+    )
+    cost, delay = found.mean(axis=-1)
+    centre = means.points.index(tuple((CENTRE | {"storage_gb": CENTRE["storage_gb"]}).items()))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reduction = 1 - cost[centre, -1] / cost[centre, :-1]
+    waits = delay[centre, -1] / delay[centre, :-1].min() - 1
+    return [float(f"{value:.4g}") for value in (*means.slack(cost), reduction.min(), reduction.max(), waits)]
+
+
+# what judged() gives beside the claims: the least and the largest reduction against a baseline, and how much longer the proposed's
+# users wait than under the best of them; all at the centre
+MEASURES = ("least_reduction", "most_reduction", "longer_wait")
+SLACKS = tuple(claim.name for claim in SIMULATED)
+
+
+def search(count: int = COUNT, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print) -> pd.DataFrame:
+    """Judge every reading of a design: its PARAMETERS, the slack of each claim, MEASURES, `held` (claims), and `missed`.
+
+    `missed` is by how much the claims that do not hold miss, each at most 1, added up. Goes on from the journal below `work`.
+    """
+    whole_number("count", count, least=len(PARAMETERS), most=10_000_000)
+    table = design(count)
+    rows = {str(number): row for number, row in enumerate(table.to_dict("records"))}
+    with Journal(work / f"search-{count}-{fingerprint()}.jsonl", report) as journal:
+        found = journal.run(judged, rows, chunk=CHUNK, jobs=jobs, progress=progress, what="readings")
+    table[[*SLACKS, *MEASURES]] = np.array(found, dtype=np.float32)
+    slack = table[list(SLACKS)].to_numpy(dtype=float)
+    return table.assign(held=(slack > 0).sum(axis=1), missed=np.round(np.clip(-slack, 0, 1).sum(axis=1), 6))
+
+
+def best(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
+    """The readings that hold most claims, ties by what they miss; the index is their number in the design."""
+    return table.sort_values(["held", "missed"], ascending=[False, True], kind="stable").head(count)
+
+
+def reconsider(
+    chosen: pd.DataFrame, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print
+) -> pd.DataFrame:
+    """The ledger of each of these readings, the GA being the proposed, by the sequential stop and on traces of their own."""
+    rows = {str(number): row for number, row in chosen[list(PARAMETERS)].to_dict("index").items()}
+    with Journal(work / f"best-{fingerprint()}.jsonl", report) as journal:
+        found = journal.run(_reconsidered, rows, chunk=1, jobs=jobs, progress=progress, what="best readings")
+    tables = [pd.DataFrame(rows).assign(number=int(number)) for number, rows in zip(chosen.index, found, strict=True)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _reconsidered(parameters: dict) -> list[dict]:
+    table = ledger(scenario_of(parameters), looks=BEST_LOOKS, seed=BEST_SEED, jobs=1, progress=False)
+    table = table[table["claim"].isin(SLACKS)].drop(columns=["section", "says", "reading"])
+    return table.to_dict("records")
+
+
+@cache
+def fingerprint() -> str:
+    """Of everything that a result depends on but its parameters: the package's source, the shipped catalogue, NumPy's version."""
+    files = [*sorted(Path(__file__).parent.glob("*.py")), SHIPPED]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + np.__version__.encode()).hexdigest()[:16]
+
+
+def write_readings(table: pd.DataFrame, path: Path) -> None:
+    """Write the table of the search as parquet, with checksums, whole or not at all; the same bytes for the same table."""
+    import pyarrow
+    import pyarrow.parquet
+
+    for name in SWITCHES:
+        table = table.assign(**{name: table[name].astype(pd.CategoricalDtype(READINGS[name]))})
+    arrow = pyarrow.Table.from_pandas(table, preserve_index=False).replace_schema_metadata({"readings": json.dumps(len(table))})
+    part = path.with_name(path.name + ".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pyarrow.parquet.write_table(
+            arrow, part, compression="zstd", compression_level=15, use_dictionary=list(SWITCHES), write_page_checksum=True,
+            column_encoding={name: "BYTE_STREAM_SPLIT" for name in (*RANGES, *SLACKS, *MEASURES)},
+        )  # fmt: skip
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_readings(path: Path) -> pd.DataFrame:
+    """The table of the search. Raises InputError, saying so, for a file that is damaged, cut short or of another version."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        arrow = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+        rows = json.loads(arrow.schema.metadata[b"readings"])
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}: run `make readings`") from None
+    except (OSError, pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged or cut short ({str(error).splitlines()[0]}): run `make readings`") from None
+    table = arrow.to_pandas()
+    columns = [*PARAMETERS, *SLACKS, *MEASURES, "held", "missed"]
+    if list(table.columns) != columns or len(table) != rows:
+        raise InputError(f"{path} is not a table of this version's readings: run `make readings`")
+    return table
