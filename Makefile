@@ -37,6 +37,9 @@ test: $(STAMP) ## prove it: the tests, and every notebook at quick size
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
 	$(BIN)/python tools/bench.py
 
+readings: $(STAMP) ## search the readings of the paper for its claims, into data/results/ (ten minutes, goes on where it was stopped)
+	$(BIN)/edgecache readings
+
 readme: $(STAMP) ## write the README's numbers from data/results/
 	$(BIN)/python tools/readme.py
 

@@ -119,6 +119,51 @@ def policies():
         click.echo(f"{name:22} {policy.knows:11} {policy.about}")
 
 
+@cli.command(short_help="Which claims of the paper hold?")
+@click.option("--reading", default="literal", show_default=True, metavar="NAME", help="A named reading: literal, closest or delay.")
+@click.option("--format", "style", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
+@click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")
+def claims(reading, style, jobs):
+    """The claims ledger: what the paper says, whether it holds under a reading, and how sure that is.
+
+    Everything is simulated anew, with as many replications as the verdicts need.
+    """
+    from .claims import told
+    from .ledger import ledger
+    from .scenario import Scenario
+
+    table = ledger(Scenario.named(reading), reading, jobs=jobs, progress=sys.stderr.isatty())
+    rows = table.to_dict("records")
+    if style == "json":
+        keys = ("claim", "section", "verdict", "effect", "low", "high", "reading")
+        click.echo(_formatted([{key: row[key] for key in keys} for row in rows], "json"))
+        return
+    told = [{**row, "evidence": told(row)} for row in rows]
+    shown = [{key: row[key] for key in ("claim", "section", "verdict", "evidence", "replications")} for row in told]
+    click.echo(_markdown(shown) if style == "md" else pd.DataFrame(shown).to_string(index=False, justify="left"))
+
+
+def _markdown(rows: list[dict]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+@cli.command(short_help="Search the readings of the paper.")
+@click.option("--count", type=int, default=20_000, show_default=True, help="Readings to judge.")
+@click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")
+@click.option("--out", type=Path, metavar="DIR", help="Put data/results/ and build/readings/ there; without it, in the checkout.")
+def readings(count, jobs, out):
+    """Search the readings of the paper's lost symbols: which of them supports which claim.
+
+    Ten minutes on two cores. What is judged is kept in build/readings/ at once: a search that was stopped goes on where it was.
+    """
+    from .reproduce import ROOT
+    from .search import find
+
+    out = (out or ROOT).absolute()
+    find(out / "data/results", out / "build/readings", count=count, jobs=jobs, progress=sys.stderr.isatty())
+
+
 def _literal(value: str):
     for kind in (int, float):
         try:

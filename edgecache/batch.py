@@ -14,7 +14,7 @@ from numba import njit, types
 from . import costs
 from .decision import MODEL_TYPE, RANK_TYPE, SERVER_TYPE
 from .demand import Draws, Trace, random_stream
-from .errors import InputError, PolicyError
+from .errors import InputError, PolicyError, unknown
 from .genetic import GA, best_met
 from .optimal import NODES, Exact, _search
 from .policies import EvictionPolicy, Policy, find_policy, front
@@ -24,18 +24,19 @@ from .simulator import CLOUD, DONE, MISS, NO_RANK, NOTHING, deploy, evict, play,
 _F1, _F2 = (types.Array(types.float64, dimensions, "C", readonly=True) for dimensions in (1, 2))
 _I1 = types.Array(types.int64, 1, "C", readonly=True)
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
-# Some traces of equally many slots: the requests (N,) of all, their slots (N,), where each trace's begin (J + 1,), the number of
-# slots; are resources charged in slots with a decision only; what an event costs, empty where the reading does not charge it: an
-# eviction at each clock 0 .. of each trace (N + J, I), a miss (I,), a slot's absence (J * T, I); the waits for a fetch and for an
-# inference (I,).
-_TABLES = types.Tuple((_I1, _I1, _I1, types.int64, types.boolean, _F2, _F1, _F2, _F1, _F1))
+# Many traces: the requests (N,) of all, their slots (N,); where each trace's requests and slots begin (J + 1,); are resources
+# charged in slots with a decision only; what an event costs, empty where the reading does not charge it: an eviction at each clock
+# 0 .. of each trace (N + J, I), a miss (I,), a slot's absence (slots of all traces, I); the waits for a fetch and for an inference
+# (I,).
+_TABLES = types.Tuple((_I1, _I1, _I1, _I1, types.boolean, _F2, _F1, _F2, _F1, _F1))
 
 
 @njit(types.void(_TABLES, types.int64, _F1, _SERVER, types.uint8[::1], _LOG, types.float64[::1]), cache=True)
 def _account(tables, trace, holding, server, outcome, evictions, result):
     """What a run cost a slot and its requests waited on average: (total cost, service delay), from the log of its events."""
-    requests, slots, first, periods, at_decisions, leaving, missed, away, fetch, inference = tables
+    requests, slots, first, first_slot, at_decisions, leaving, missed, away, fetch, inference = tables
     begin, size, count = first[trace], fetch.size, first[trace + 1] - first[trace]
+    periods = first_slot[trace + 1] - first_slot[trace]
     deployed = np.zeros(size, dtype=np.bool_)
     cost, waited, served, clock, gone = 0.0, 0.0, 0, 0, 0
     for slot in range(periods):
@@ -60,7 +61,7 @@ def _account(tables, trace, holding, server, outcome, evictions, result):
             if deployed[i]:
                 cost += holding[i] if decided or not at_decisions else 0.0
             elif away.size:
-                cost += away[trace * periods + slot, i]
+                cost += away[first_slot[trace] + slot, i]
     result[0] = cost / periods
     result[1] = waited / served if served else np.nan
 
@@ -151,41 +152,68 @@ def _histories(requests, first, size):
     return asked, ahead
 
 
-def _tables(scenario: Scenario, traces: Sequence[Trace]) -> tuple[np.ndarray, tuple]:
-    """What a decision takes an eviction to cost at each clock of each trace (N + J, I), and `_TABLES`."""
-    s, size = scenario, len(scenario.catalogue)
-    delay, fetch = costs.switching_delay_s(s), costs.fetch_delay_s(s)
-    lengths = [len(trace) for trace in traces]
-    requests, slots = (np.concatenate([getattr(trace, name) for trace in traces]) for name in ("model", "slot"))
-    first = np.append(0, np.cumsum(lengths))
+@njit(cache=True)
+def _demand(arrivals, first_slot, uniform, popularity):
+    """The requests and slots (N,) of all traces, as `Draws.trace` makes them."""
+    count = arrivals.sum()
+    requests, slots, clock = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64), 0
+    for trace in range(popularity.shape[0]):
+        shares = popularity[trace].cumsum()
+        for slot in range(first_slot[trace + 1] - first_slot[trace]):
+            for _ in range(arrivals[first_slot[trace] + slot]):
+                model = 0
+                while model < shares.size - 1 and shares[model] <= uniform[clock]:
+                    model += 1
+                requests[clock], slots[clock] = model, slot
+                clock += 1
+    return requests, slots
+
+
+def _tables(groups: Sequence[Scenario], draws: Sequence[Draws]) -> tuple[np.ndarray, np.ndarray, tuple]:
+    """Of each group's traces in turn: popularity (J, I), what a decision takes an eviction to cost (N + J, I), and `_TABLES`."""
+    s, size, runs = groups[0], len(groups[0].catalogue), len(draws)
+    arrivals = [draw.arrivals(group) for group in groups for draw in draws]
+    lengths = np.array([arrived.sum() for arrived in arrivals])
+    first = np.append(0, lengths.cumsum())
+    first_slot = np.append(0, np.cumsum([len(arrived) for arrived in arrivals]))
+    popularity = np.stack([draw.popularity(group) for group in groups for draw in draws])
+    uniform = np.concatenate([draws[number % runs].uniform(length) for number, length in enumerate(lengths)])
+    requests, slots = _demand(np.concatenate(arrivals), first_slot, uniform, popularity)
     asked, ahead = _histories(requests, first, size)
+    delay, fetch = costs.switching_delay_s(s), costs.fetch_delay_s(s)
 
-    def price(rows, clock, slot, repeats, actual):
-        """What leaving costs by the reading's active cycle, at these rows of the histories."""
-        shares = np.repeat([trace.popularity for trace in traces], repeats, axis=0) if s.popularity == "true" else 0.0
-        cycle = ahead[rows] if actual else costs.active_cycle(s, asked[rows], clock[:, None], slot[:, None], shares)
-        cost = costs.total_cost(costs.eviction_cost(delay, cycle), 0.0, s.w1, s.w2)
-        return np.ascontiguousarray(np.broadcast_to(cost, (len(clock), size)))
+    def price(cycle):
+        return costs.total_cost(costs.eviction_cost(delay, cycle), 0.0, s.w1, s.w2)
 
-    every, clock = np.arange(len(asked)), np.concatenate([np.arange(length + 1) for length in lengths])
-    slot = np.insert(slots, first[:-1], 0)  # no decision is taken at clock 0
-    counts = np.add(lengths, 1)
-    estimate = price(every, clock, slot, counts, False)
-    actual, leaving, missed, away = s.active_cycle == "actual", np.empty((0, size)), np.empty(0), np.empty((0, size))
+    def cycles(rows, clock, slot, counts):
+        """The active cycle that the reading estimates at these rows of the histories, `counts` of them in each trace."""
+        found, ends = np.empty((len(rows), size)), np.append(0, np.cumsum(counts))
+        shares = np.repeat(popularity, counts, axis=0) if s.popularity == "true" else np.zeros((len(rows), 1))
+        for number, group in enumerate(groups):
+            own = slice(ends[number * runs], ends[(number + 1) * runs])
+            found[own] = costs.active_cycle(group, asked[rows[own]], clock[own, None], slot[own, None], shares[own])
+        return found
+
+    every = np.arange(len(asked))
+    clock = every - np.repeat(first[:-1] + np.arange(len(lengths)), lengths + 1)
+    estimate = price(cycles(every, clock, np.insert(slots, first[:-1], 0), lengths + 1))  # no decision is taken at clock 0
+    leaving, missed, away = np.empty((0, size)), np.empty(0), np.empty((0, size))
     if s.charge == "eviction":
-        leaving = price(every, clock, slot, counts, True) if actual else estimate
+        leaving = price(ahead) if s.active_cycle == "actual" else estimate
     elif s.charge == "absence":
-        periods = np.arange(s.slots)
-        ends = np.concatenate([np.searchsorted(trace.slot, periods, side="right") for trace in traces])
-        rows = ends + np.repeat(first[:-1] + np.arange(len(traces)), s.slots)
-        away = price(rows, ends, np.tile(periods, len(traces)), s.slots, actual)
+        ends = np.concatenate([arrived.cumsum() for arrived in arrivals])
+        rows = ends + np.repeat(first[:-1] + np.arange(len(lengths)), np.diff(first_slot))
+        periods = np.concatenate([np.arange(len(arrived)) for arrived in arrivals])
+        away = price(ahead[rows] if s.active_cycle == "actual" else cycles(rows, ends, periods, np.diff(first_slot)))
     else:
         missed = costs.total_cost(fetch, 0.0, s.w1, s.w2)
     by_decision = s.resource_basis == "decision"
-    return estimate, (requests, slots, first, s.slots, by_decision, leaving, missed, away, fetch, s.catalogue.inference_delay_s)
+    tables = (requests, slots, first, first_slot, by_decision, leaving, missed, away, fetch, s.catalogue.inference_delay_s)
+    return popularity, estimate, tables
 
 
 CAPACITIES = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw")  # points that differ in these alone have the same traces
+POINTS = (*CAPACITIES, "slots", "arrival_rate", "zipf")  # what the points of a batch may differ in
 
 
 def outcomes(
@@ -197,58 +225,52 @@ def outcomes(
 ) -> np.ndarray:
     """`total_cost` and `service_delay_s` as `simulate` gives them, to rounding: (2, points, policies, replications).
 
-    A point is what changes in the scenario, such as {"storage_gb": 80}. Policies: ranking functions that do not ask for the future,
-    `exact` and `ga`. Raises InputError for others, and what Scenario and simulate raise.
+    A point changes some of POINTS in the scenario, such as {"storage_gb": 80}. Policies: ranking functions that do not ask for the
+    future, `exact` and `ga`. Raises InputError for others, and what Scenario and simulate raise.
     """
     policies = [find_policy(policy) for policy in policies]
     for policy in policies:
         if type(policy) not in (EvictionPolicy, GA, Exact) or getattr(policy, "offline", False):
             raise InputError(f"policy {policy.name!r} is not among those that play in batches: ranks of the past, exact and ga")
-    varied = [scenario.vary(**point) for point in points]
-    groups: dict[tuple, list[int]] = {}
-    for number, point in enumerate(points):
-        groups.setdefault(tuple((name, value) for name, value in point.items() if name not in CAPACITIES), []).append(number)
-    found = np.empty((2, len(points), len(policies), len(replications)))
-    for members in groups.values():
-        found[:, members] = _group([varied[number] for number in members], policies, replications, seed)
-    return found
+    for name in (name for point in points for name in point):
+        if name not in POINTS:
+            raise unknown("parameter of a batch's points", name, POINTS)
+    servers = [scenario.vary(**point) for point in points]
+    groups: dict[tuple, list[Scenario]] = {}
+    for server in servers:
+        groups.setdefault((server.slots, server.arrival_rate, server.zipf), []).append(server)
+    runs, draws = len(replications), [_draws(seed, replication) for replication in replications]
+    popularity, estimate, tables = _tables([members[0] for members in groups.values()], draws)
+    group = [[*groups].index((server.slots, server.arrival_rate, server.zipf)) for server in servers]
+    traces = (np.array(group)[:, None] * runs + np.arange(runs)).ravel()  # of each run, the points in turn
+    places = np.repeat(np.arange(len(points)), runs)
 
-
-def _group(servers: Sequence[Scenario], policies, replications, seed) -> np.ndarray:
-    """The outcomes of servers that differ in their capacities alone, (2, servers, policies, replications)."""
-    scenario, size, runs = servers[0], len(servers[0].catalogue), len(replications)
-    traces = [_draws(seed, replication).trace(scenario) for replication in replications]
-    estimate, tables = _tables(scenario, traces)
-    started = [start(server, traces[0], np.random.SeedSequence(0)) for server in servers]
+    c, ones = scenario.catalogue, np.eye(len(scenario.catalogue))
+    nothing = Trace([], [], 1, popularity[0])
+    started = [start(server, nothing, np.random.SeedSequence(0)) for server in servers]
     models, states = np.stack([models for models, _ in started]), np.stack([state for _, state in started])
-    ones = np.eye(size)
     holding = np.stack([costs.total_cost(0.0, costs.deployment_cost(server, ones), server.w1, server.w2) for server in servers])
     capacities = np.stack([server.capacities for server in servers])
-    c = scenario.catalogue
-    needs, popularity = np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]), np.stack([trace.popularity for trace in traces])
-    points, numbers = (part.ravel() for part in np.indices((len(servers), runs)))
-    found = np.empty((len(policies), len(servers), runs, 2))
+    needs = np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw])
+    plan = (models, states, needs, capacities, holding, estimate, scenario.charge == "absence")
+    found = np.empty((len(policies), len(points), runs, 2))
     for policy, results in zip(policies, found, strict=True):
+        flat = results.reshape(-1, 2)
         if isinstance(policy, EvictionPolicy):
-            rank, by_request, ranked = policy.rank or front, policy.queue == "request", policy.rank is not None
             seeds = np.array([_luck(seed, replication).generate_state(1, np.uint64)[0] for replication in replications])
-            flat = results.reshape(-1, 2)
-            if _play_all(
-                tables, numbers, points, models, popularity, states, seeds[numbers], holding, rank, ranked, by_request, flat
-            ) == NO_RANK:  # fmt: skip
+            how = (policy.rank or front, policy.rank is not None, policy.queue == "request")
+            seeds = np.tile(seeds, len(points))
+            if _play_all(tables, traces, places, models, popularity, states, seeds, holding, *how, flat) == NO_RANK:
                 raise PolicyError(f"policy {policy.name!r}: a rank is not a number (NaN)")
-            continue
-        plan = (models, states, needs, capacities, holding, estimate, scenario.charge == "absence")
-        if isinstance(policy, Exact):
-            none, settings = np.empty((0, 0, 0), dtype=np.uint64), GA().settings
-            _plan_all(tables, numbers, points, *plan, none, settings, results.reshape(-1, 2))
-            continue
-        for number, replication in enumerate(replications):  # one by one, for the chances of a run are many
-            shape = (max(len(traces[number]), 1), policy.generations + 1, policy.population)
-            words = np.random.default_rng(_luck(seed, replication)).bit_generator.random_raw(int(np.prod(shape))).reshape(shape)
-            own = np.empty((len(servers), 2))
-            _plan_all(tables, np.full(len(servers), number), np.arange(len(servers)), *plan, words, policy.settings, own)
-            results[:, number] = own
+        elif isinstance(policy, Exact):
+            _plan_all(tables, traces, places, *plan, np.empty((0, 0, 0), dtype=np.uint64), GA().settings, flat)
+        else:
+            for number, replication in enumerate(replications):  # one by one, for the chances of a run are many
+                own, mine = np.empty((len(points), 2)), traces[number::runs]
+                shape = (max(np.diff(tables[2])[mine].max(), 1), policy.generations + 1, policy.population)
+                words = np.random.default_rng(_luck(seed, replication)).bit_generator.random_raw(int(np.prod(shape))).reshape(shape)
+                _plan_all(tables, mine, np.arange(len(points)), *plan, words, policy.settings, own)
+                results[:, number] = own
     return found.transpose(3, 1, 0, 2)
 
 

@@ -23,7 +23,7 @@ BASELINES = ("random", "fifo", "lru", "lfu")
 GRID = {  # the points at which the claims are checked
     "storage_gb": (60.0, 80.0, 120.0, 150.0, 180.0),
     "gpu_memory_gb": (6.0, 8.0, 12.0, 15.0, 18.0),
-    "slots": (50, 100, 200, 400),
+    "slots": (50, 100, 300),
     "arrival_rate": (0.5, 1.0, 2.0, 4.0),
 }
 # where the others are meanwhile; the arrival rate is the reading's
@@ -314,3 +314,12 @@ def by_construction(scenario: Scenario) -> list[dict]:
             found = {"effect": float(effect), "low": np.nan, "high": np.nan, "bar": bar, "where": what, "beats": np.nan}
             rows.append(row(claim, BY_CONSTRUCTION if effect > bar else FAILS, found, 0))
     return rows
+
+
+def told(found: Mapping) -> str:
+    """A row of the ledger's evidence in words."""
+    effect, low, high = (found[name] for name in ("effect", "low", "high"))
+    if not found["replications"]:
+        return f"{effect:.0%}: {found['where']}"
+    ends = "" if np.isnan(low) else f" ({low:.1%} to {high:.1%})" if effect >= 0 else f" ({-high:.1%} to {-low:.1%})"
+    return f"{found['where']}: {abs(effect):.1%}{ends} {'less' if effect >= 0 else 'more'}"

@@ -64,24 +64,39 @@ def random_stream(seed: np.random.SeedSequence | int, *key: int) -> np.random.Se
 
 
 class Draws:
-    """The random numbers behind the demand of one seed, from which every scenario's trace is made.
+    """The random numbers behind the demand of one seed, from which every scenario's trace is made; kept to be asked for again.
 
     Ranks, arrivals and models have a random stream each, so a trace of more slots begins with the shorter one of the same
     seed: points of a sweep share as much luck as they can.
     """
 
     def __init__(self, seed: np.random.SeedSequence | int):
-        self.ranks, self.arrivals, self.models = (random_stream(seed, i) for i in range(3))
-        self.uniform = np.empty(0)
+        self.streams = [random_stream(seed, i) for i in range(3)]
+        self.rate, self.arrived, self.drawn = -1.0, np.empty(0, dtype=np.int64), np.empty(0)
+
+    def popularity(self, scenario: Scenario) -> np.ndarray:
+        """Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models, (I,)."""
+        ranks = zipf_popularity(len(scenario.catalogue), scenario.zipf)
+        return np.random.default_rng(self.streams[0]).permutation(ranks)
+
+    def arrivals(self, scenario: Scenario) -> np.ndarray:
+        """How many requests arrive in each slot, a Poisson process, (T,)."""
+        rate, slots = scenario.requests_per_slot, scenario.slots
+        if rate != self.rate or slots > len(self.arrived):
+            self.rate, self.arrived = rate, np.random.default_rng(self.streams[1]).poisson(rate, slots)
+        return self.arrived[:slots]
+
+    def uniform(self, requests: int) -> np.ndarray:
+        """What chooses the model of each request, between 0 and 1, (N,)."""
+        if requests > len(self.drawn):
+            self.drawn = np.random.default_rng(self.streams[2]).random(requests)
+        return self.drawn[:requests]
 
     def trace(self, scenario: Scenario) -> Trace:
-        """Poisson arrivals of Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models."""
-        popularity = np.random.default_rng(self.ranks).permutation(zipf_popularity(len(scenario.catalogue), scenario.zipf))
-        arrivals = np.random.default_rng(self.arrivals).poisson(scenario.requests_per_slot, scenario.slots)
+        """The trace of this seed."""
+        popularity, arrivals = self.popularity(scenario), self.arrivals(scenario)
         slot = np.repeat(np.arange(scenario.slots), arrivals)
-        if len(self.uniform) < len(slot):
-            self.uniform = np.random.default_rng(self.models).random(len(slot))
-        model = np.searchsorted(popularity.cumsum()[:-1], self.uniform[: len(slot)], side="right")
+        model = np.searchsorted(popularity.cumsum()[:-1], self.uniform(len(slot)), side="right")
         return Trace(slot, model, scenario.slots, popularity)
 
 

@@ -1,13 +1,10 @@
-"""The search over readings: what the paper's lost symbols may have meant, and which of its claims each meaning supports.
+"""Readings: what the paper's lost symbols may have meant, as rows of a table, and the claims that each supports.
 
-A design fills the space of readings evenly. Every reading is judged on all claims by the means of a few replications, with Exact
-for the proposed method; those that hold most claims are judged again as the ledger does, with the GA and on other traces. Each
-result is in a journal as soon as it is there.
+A design fills the space of readings evenly. A reading is judged by the means of a few replications, with Exact as the proposed.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -16,12 +13,11 @@ import pandas as pd
 from scipy.stats import qmc
 
 from .batch import outcomes
-from .catalogue import SHIPPED, Catalogue, load_catalogue, sample_catalogue
+from .catalogue import Catalogue, load_catalogue, sample_catalogue
 from .claims import BASELINES, CENTRE, GRID, SIMULATED
 from .demand import random_stream
-from .errors import InputError, whole_number
-from .journal import Journal
-from .ledger import cells_of, ledger
+from .errors import InputError
+from .ledger import cells_of
 from .scenario import READINGS, Scenario
 
 SWITCHES = tuple(name for name in READINGS if name != "rate_basis")  # a rate of each model is but a larger rate of the server
@@ -34,10 +30,7 @@ RANGES = {
 CATALOGUES = 200  # random ones of ten models, 1 .. in the order of their total size; 0 is the shipped one, in half of the readings
 PARAMETERS = (*SWITCHES, *RANGES, "catalogue")
 COUNT, SEEDS = 20_000, 8
-# No replication serves twice: search, second look at the best, and ledger (0, as in every figure) have seeds of their own.
-SEARCH_SEED, BEST_SEED, LEDGER_SEED = 1, 2, 0
-BEST, BEST_LOOKS = 200, (10, 20, 40)
-CHUNK = 8  # readings a task
+SEARCH_SEED = 1
 
 
 def design(count: int = COUNT, seed: int = SEARCH_SEED) -> pd.DataFrame:
@@ -60,12 +53,6 @@ def _placed(name: str, unit: np.ndarray) -> np.ndarray:
     low, high = RANGES[name]
     value = low + unit * (high - low) if name == "zipf" else np.exp(np.log(low) + unit * np.log(high / low))
     return np.array([float(f"{number:.6g}") for number in value])
-
-
-def unit_of(table: pd.DataFrame) -> pd.DataFrame:
-    """The parameters of readings as numbers: words by their place, weights and rates by their logarithm."""
-    words = {name: table[name].map(READINGS[name].index) for name in SWITCHES}
-    return table[list(PARAMETERS)].assign(**words, **{name: np.log(table[name]) for name in RANGES if name != "zipf"})
 
 
 @cache
@@ -139,57 +126,13 @@ def judged(parameters: dict, replications: int = SEEDS) -> list[float]:
     with np.errstate(divide="ignore", invalid="ignore"):
         reduction = 1 - cost[centre, -1] / cost[centre, :-1]
     waits = delay[centre, -1] / delay[centre, :-1].min() - 1
-    return [float(f"{value:.4g}") for value in (*means.slack(cost), reduction.min(), reduction.max(), waits)]
+    return [float(f"{value:.3g}") for value in (*means.slack(cost), reduction.min(), reduction.max(), waits)]
 
 
 # what judged() gives beside the claims: the least and the largest reduction against a baseline, and how much longer the proposed's
 # users wait than under the best of them; all at the centre
 MEASURES = ("least_reduction", "most_reduction", "longer_wait")
 SLACKS = tuple(claim.name for claim in SIMULATED)
-
-
-def search(count: int = COUNT, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print) -> pd.DataFrame:
-    """Judge every reading of a design: its PARAMETERS, the slack of each claim, MEASURES, `held` (claims), and `missed`.
-
-    `missed` is by how much the claims that do not hold miss, each at most 1, added up. Goes on from the journal below `work`.
-    """
-    whole_number("count", count, least=len(PARAMETERS), most=10_000_000)
-    table = design(count)
-    rows = {str(number): row for number, row in enumerate(table.to_dict("records"))}
-    with Journal(work / f"search-{count}-{fingerprint()}.jsonl", report) as journal:
-        found = journal.run(judged, rows, chunk=CHUNK, jobs=jobs, progress=progress, what="readings")
-    table[[*SLACKS, *MEASURES]] = np.array(found, dtype=np.float32)
-    slack = table[list(SLACKS)].to_numpy(dtype=float)
-    return table.assign(held=(slack > 0).sum(axis=1), missed=np.round(np.clip(-slack, 0, 1).sum(axis=1), 6))
-
-
-def best(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
-    """The readings that hold most claims, ties by what they miss; the index is their number in the design."""
-    return table.sort_values(["held", "missed"], ascending=[False, True], kind="stable").head(count)
-
-
-def reconsider(
-    chosen: pd.DataFrame, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print
-) -> pd.DataFrame:
-    """The ledger of each of these readings, the GA being the proposed, by the sequential stop and on traces of their own."""
-    rows = {str(number): row for number, row in chosen[list(PARAMETERS)].to_dict("index").items()}
-    with Journal(work / f"best-{fingerprint()}.jsonl", report) as journal:
-        found = journal.run(_reconsidered, rows, chunk=1, jobs=jobs, progress=progress, what="best readings")
-    tables = [pd.DataFrame(rows).assign(number=int(number)) for number, rows in zip(chosen.index, found, strict=True)]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _reconsidered(parameters: dict) -> list[dict]:
-    table = ledger(scenario_of(parameters), looks=BEST_LOOKS, seed=BEST_SEED, jobs=1, progress=False)
-    table = table[table["claim"].isin(SLACKS)].drop(columns=["section", "says", "reading"])
-    return table.to_dict("records")
-
-
-@cache
-def fingerprint() -> str:
-    """Of everything that a result depends on but its parameters: the package's source, the shipped catalogue, NumPy's version."""
-    files = [*sorted(Path(__file__).parent.glob("*.py")), SHIPPED]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files) + np.__version__.encode()).hexdigest()[:16]
 
 
 def write_readings(table: pd.DataFrame, path: Path) -> None:
