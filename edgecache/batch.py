@@ -19,10 +19,11 @@ from .genetic import GA, best_met
 from .optimal import NODES, Exact, _search
 from .policies import EvictionPolicy, Policy, find_policy, front
 from .scenario import Scenario
-from .simulator import CLOUD, DONE, MISS, NO_RANK, NOTHING, deploy, evict, play, serve, start
+from .simulator import CLOUD, DEPLOYED, DONE, MISS, NO_RANK, NOTHING, deploy, evict, play, serve, start
 
 _F1, _F2 = (types.Array(types.float64, dimensions, "C", readonly=True) for dimensions in (1, 2))
 _I1 = types.Array(types.int64, 1, "C", readonly=True)
+SPOILT = -3  # a rank wrote to the state
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
 # Many traces: the requests (N,) of all, their slots (N,); where each trace's requests and slots begin (J + 1,); are resources
 # charged in slots with a decision only; what an event costs, empty where the reading does not charge it: an eviction at each clock
@@ -74,7 +75,7 @@ def _account(tables, trace, holding, server, outcome, evictions, result):
     cache=True,
 )  # fmt: skip
 def _play_all(tables, traces, points, models, popularity, servers, seeds, holding, rank, ranked, by_request, results):
-    """Play every run with an eviction policy; the policy's code, DONE or NO_RANK."""
+    """Play every run with an eviction policy; DONE, NO_RANK or SPOILT."""
     requests, _, first = tables[0], tables[1], tables[2]
     longest = np.diff(first).max()
     outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
@@ -87,12 +88,24 @@ def _play_all(tables, traces, points, models, popularity, servers, seeds, holdin
         asked = requests[first[trace] : first[trace + 1]]
         if play(asked, NOTHING, own, server, outcome[: asked.size], evictions, rank, ranked, by_request) == NO_RANK:
             return NO_RANK
+        storage, gpu_memory, power = server[0].storage_gb, server[0].gpu_memory_gb, server[0].power_kw
+        for i in range(popularity.shape[1]):
+            if own[i].place == DEPLOYED:
+                storage += models[point, i].size_gb
+                gpu_memory += models[point, i].gpu_memory_gb
+                power += models[point, i].power_kw
+        empty = servers[point, 0]
+        wrong = max(abs(storage - empty.storage_gb), abs(gpu_memory - empty.gpu_memory_gb), abs(power - empty.power_kw))
+        if wrong > 1e-6 * (1 + empty.storage_gb + empty.gpu_memory_gb + empty.power_kw):
+            return SPOILT
         _account(tables, trace, holding[point], server, outcome, evictions, results[run])
     return DONE
 
 
 @njit(cache=True)
-def _plan_all(tables, traces, points, models, servers, needs, capacities, holding, estimate, absence, words, settings, results):
+def _plan_all(
+    tables, traces, points, models, servers, needs, capacities, holding, estimate, absence, nodes, words, settings, results
+):
     """Play every run with the GA, on the `words` of its chances, or where there are none with Exact."""
     requests, first = tables[0], tables[2]
     longest, size = np.diff(first).max(), holding.shape[1]
@@ -122,7 +135,7 @@ def _plan_all(tables, traces, points, models, servers, needs, capacities, holdin
                 for c in range(candidates.size):
                     worth[c] = cost[candidates[c]] - holding[point, candidates[c]]
                     needed[:, c] = needs[:, candidates[c]]
-                chosen, _ = _search(worth, needed, capacities[point] - needs[:, requested], NODES)
+                chosen, _ = _search(worth, needed, capacities[point] - needs[:, requested], nodes)
                 kept = np.zeros(size, dtype=np.bool_)
                 for c in range(candidates.size):
                     kept[candidates[c]] = chosen[c]
@@ -225,9 +238,13 @@ def outcomes(
 ) -> np.ndarray:
     """`total_cost` and `service_delay_s` as `simulate` gives them, to rounding: (2, points, policies, replications).
 
-    A point changes some of POINTS in the scenario, such as {"storage_gb": 80}. Policies: ranking functions that do not ask for the
-    future, `exact` and `ga`. Raises InputError for others, and what Scenario and simulate raise.
+    A point changes some of POINTS in the scenario, such as {"storage_gb": 80}. Policies: `exact`, `ga`, and ranks that are not
+    `offline` (those of @eviction_policy are, for they may ask for the future). Raises InputError for others, and what Scenario and
+    simulate raise.
     """
+    for name, given in (("points", points), ("policies", policies), ("replications", replications)):
+        if not len(given):
+            raise InputError(f"{name} is empty; a batch needs at least one of each")
     policies = [find_policy(policy) for policy in policies]
     for policy in policies:
         if type(policy) not in (EvictionPolicy, GA, Exact) or getattr(policy, "offline", False):
@@ -260,25 +277,28 @@ def outcomes(
             seeds = np.array([_luck(seed, replication).generate_state(1, np.uint64)[0] for replication in replications])
             how = (policy.rank or front, policy.rank is not None, policy.queue == "request")
             seeds = np.tile(seeds, len(points))
-            if _play_all(tables, traces, places, models, popularity, states, seeds, holding, *how, flat) == NO_RANK:
+            ended = _play_all(tables, traces, places, models, popularity, states, seeds, holding, *how, flat)
+            if ended == NO_RANK:
                 raise PolicyError(f"policy {policy.name!r}: a rank is not a number (NaN)")
+            if ended == SPOILT:
+                raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
         elif isinstance(policy, Exact):
-            _plan_all(tables, traces, places, *plan, np.empty((0, 0, 0), dtype=np.uint64), GA().settings, flat)
+            _plan_all(tables, traces, places, *plan, policy.nodes, np.empty((0, 0, 0), dtype=np.uint64), GA().settings, flat)
         else:
             for number, replication in enumerate(replications):  # one by one, for the chances of a run are many
                 own, mine = np.empty((len(points), 2)), traces[number::runs]
                 shape = (max(np.diff(tables[2])[mine].max(), 1), policy.generations + 1, policy.population)
                 words = np.random.default_rng(_luck(seed, replication)).bit_generator.random_raw(int(np.prod(shape))).reshape(shape)
-                _plan_all(tables, mine, np.arange(len(points)), *plan, words, policy.settings, own)
+                _plan_all(tables, mine, np.arange(len(points)), *plan, NODES, words, policy.settings, own)
                 results[:, number] = own
     return found.transpose(3, 1, 0, 2)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256, typed=True)
 def _draws(seed: int, replication: int) -> Draws:
     return Draws(random_stream(seed, replication, 0))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256, typed=True)
 def _luck(seed: int, replication: int) -> np.random.SeedSequence:
     return random_stream(seed, replication, 1)

@@ -195,9 +195,9 @@ def headline(table: pd.DataFrame, marks: Mapping[str, tuple[float, float]]) -> F
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         left.get_legend().remove()
         note = (
-            f"{len(table)} readings, 8 replications each, Exact as the proposed; left: reductions below {bins[0]:g} % are in the first "
-            "bin; right: boxes are quartiles,\nwhiskers the 5th and 95th percentile; above them how many readings there are, and in how "
-            "many of them every reduction lies in the paper's interval"
+            f"{len(table)} readings, 8 replications each, Exact as the proposed; left: reductions below {bins[0]:g} % are in the "
+            "first bin; right: boxes are quartiles,\nwhiskers the 5th and 95th percentile; above them how many readings there are, "
+            "and in how many of them every reduction lies in the paper's interval"
         )
         figure.supxlabel(note, fontsize=7, color="0.35")
     return figure

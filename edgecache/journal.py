@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,15 +29,24 @@ class Journal:
         except OSError:
             self.file.close()
             raise InputError(f"another search is writing {path}; wait until it ends, or stop it") from None
+        if not path.exists() or os.fstat(self.file.fileno()).st_ino != path.stat().st_ino:  # mended by another since it was opened
+            self.file.close()
+            raise InputError(f"another search is writing {path}; wait until it ends, or stop it")
         self.file.seek(0)
-        for number, line in enumerate(self.file.read().splitlines(keepends=True), start=1):
-            checksum, _, text = line.removesuffix(b"\n").partition(b" ")
-            if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+        *lines, rest = self.file.read().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            checksum, _, text = line.partition(b" ")
+            try:
+                if checksum != b"%08x" % zlib.crc32(text):
+                    raise ValueError
+                key, value = json.loads(text)
+                self.done[key] = value
+            except (ValueError, TypeError):
                 damaged.append(number)
                 continue
-            key, value = json.loads(text)
-            self.done[key] = value
-            kept.append(line)
+            kept.append(line + b"\n")
+        if rest:
+            damaged.append(len(lines) + 1)
         if damaged:
             some = ", ".join(map(str, damaged[:5])) + (" ..." if damaged[5:] else "")
             report(f"{path}, line {some}: damaged or cut short, to be computed again")

@@ -27,12 +27,14 @@ def ledger(
     jobs: int = -1,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """The verdict on every claim under a reading, from simulations at the points of GRID on the same traces.
+    """The verdict on every claim under a reading, from simulations at the points of GRID on the same traces, the rest at CENTRE.
 
     At each look the claims that are decided keep their verdict and their replications, and the points that none of the others needs
     are played no more. Columns: those of `claims.judge`, and `reading`. The same at any number of `jobs`. Raises InputError for
     looks that do not ascend from at least 2.
     """
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
+        raise InputError(f"jobs is {jobs!r}; it must be a whole number of processes, or -1 for every core")
     if not looks or looks[0] < 2 or any(b <= a for a, b in itertools.pairwise(looks)):
         raise InputError(f"looks are {looks!r}; they must be ascending numbers of replications, the first at least 2")
     costs: dict[Cell, np.ndarray] = {}

@@ -13,6 +13,7 @@ import numpy as np
 
 from .catalogue import Catalogue, load_catalogue
 from .errors import InputError, unknown
+from .named import NAMED
 
 # Each reading and the words it may take; the first is the default.
 READINGS = {
@@ -24,12 +25,7 @@ READINGS = {
     "lfu": ("perfect", "in_cache"),
     "rate_basis": ("server", "model"),
 }
-# Named readings: what they change of the defaults in the switches above and in OPEN, the numbers that the paper's text leaves open.
-OPEN = ("w1", "w2", "beta", "arrival_rate", "zipf")
-NAMED = {
-    "literal": {},  # the default: the simplest reading of every word, not the one that flatters
-    "delay": {"charge": "miss", "w2": 0.0},  # what users wait for: 8 s / B + l at every miss, and nothing else
-}
+OPEN = ("w1", "w2", "beta", "arrival_rate", "zipf")  # the numbers that the paper's text leaves open
 LARGEST = 1e12  # of any number here: far beyond any server, and no sum or product of such numbers overflows
 MOST_REQUESTS = 1e8  # of a trace: what memory holds with ease
 POSITIVE = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw", "bandwidth_gbps", "arrival_rate", "slot_length_s")

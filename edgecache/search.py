@@ -6,11 +6,13 @@ it is there, so what was killed goes on where it was.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -34,10 +36,12 @@ from .readings import (
 from .scenario import NAMED, READINGS, Scenario
 from .sweep import write_table
 
-# No replication serves twice: search (1), second look at the best and ledger (0, as in every figure) have seeds of their own.
+# No replication serves twice: the search (1), the second look at the best, the design (3) and the ledger (0, as in every figure)
+# have seeds of their own.
 BEST_SEED, LEDGER_SEED = 2, 0
-BEST, BEST_LOOKS = 200, (10, 20, 40)
+BEST, BEST_LOOKS = 200, (20, 40)
 CHUNK = 8  # readings a task
+LEAST = 100  # readings that a search is worth
 
 
 def search(count: int = COUNT, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print) -> pd.DataFrame:
@@ -52,7 +56,8 @@ def search(count: int = COUNT, *, work: Path, jobs: int = -1, progress: bool = T
         found = journal.run(judged, rows, chunk=CHUNK, jobs=jobs, progress=progress, what="readings")
     table[[*SLACKS, *MEASURES]] = np.array(found, dtype=np.float32)
     slack = table[list(SLACKS)].to_numpy(dtype=float)
-    return table.assign(held=(slack > 0).sum(axis=1), missed=np.round(np.clip(-slack, 0, 1).sum(axis=1), 6))
+    missed = [float(f"{missed:.4g}") for missed in np.clip(-slack, 0, 1).sum(axis=1)]
+    return table.assign(held=(slack > 0).sum(axis=1), missed=missed)
 
 
 def best(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
@@ -64,7 +69,7 @@ def reconsider(
     chosen: pd.DataFrame, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print
 ) -> pd.DataFrame:
     """The ledger of each of these readings, the GA being the proposed, by the sequential stop and on traces of their own."""
-    rows = {str(number): row for number, row in chosen[list(PARAMETERS)].to_dict("index").items()}
+    rows = {json.dumps(list(row.values())): row for row in chosen[list(PARAMETERS)].to_dict("records")}
     with Journal(work / f"best-{fingerprint()}.jsonl", report) as journal:
         found = journal.run(_reconsidered, rows, chunk=1, jobs=jobs, progress=progress, what="best readings")
     tables = [pd.DataFrame(rows).assign(number=int(number)) for number, rows in zip(chosen.index, found, strict=True)]
@@ -85,29 +90,36 @@ def closest(table: pd.DataFrame, again: pd.DataFrame) -> int:
     return int(shipped.index[0])
 
 
-def sensitivity(table: pd.DataFrame) -> pd.DataFrame:
+def sensitivity(table: pd.DataFrame, jobs: int = 1) -> pd.DataFrame:
     """Which parameter decides each claim, and the headline: first-order indices by RBD-FAST (Tarantola et al. 2006; SALib).
 
     One row an outcome (a claim, held or not; a measure) and parameter: `share` is of the outcome's variance what the parameter
-    explains alone, `spread` its 95 % bootstrap half width. What the shares leave to 1 is interactions, and which random catalogue
-    it is. A claim that holds under all readings or none has no rows.
+    explains alone, a few percent of it lost to the ten harmonics kept; `spread` its 95 % half width, wide, for it resamples half
+    of the readings. What the shares leave to 1 is interactions, and which random catalogue it is. A claim that holds under all
+    readings or none has no rows. Raises InputError below 100 readings, of which too few harmonics can be told.
     """
-    from SALib.analyze import rbd_fast
-
+    whole_number("count of readings", len(table), least=LEAST)
     words = {name: pd.Categorical(table[name], READINGS[name]).codes for name in SWITCHES}
     numbers = table[list(PARAMETERS)].assign(**words).to_numpy(dtype=float)
+    numbers = numbers.argsort(axis=0, kind="stable").argsort(
+        axis=0, kind="stable"
+    )  # ranks: how ties are sorted hangs on the processor
     problem = {"num_vars": len(PARAMETERS), "names": list(PARAMETERS), "bounds": [[0, 1]] * len(PARAMETERS)}
     outcomes = {name: (table[name] > 0).to_numpy(dtype=float) for name in SLACKS} | {
         name: table[name].to_numpy() for name in MEASURES
     }
-    rows = []
-    for name, outcome in outcomes.items():
-        if np.ptp(outcome) == 0:
-            continue  # the same under every reading
-        with np.errstate(invalid="ignore"):  # resamples of a claim that almost never holds
-            found = rbd_fast.analyze(problem, numbers, outcome, seed=0)
-        rows += [(name, *row) for row in zip(PARAMETERS, np.maximum(found["S1"], 0.0), found["S1_conf"], strict=True)]
+    varied = {name: outcome for name, outcome in outcomes.items() if np.ptp(outcome) > 0}
+    found = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_first_order)(problem, numbers, outcome) for outcome in varied.values())
+    rows = [(name, *row) for name, own in zip(varied, found, strict=True) for row in zip(PARAMETERS, *own, strict=True)]
     return pd.DataFrame(rows, columns=["outcome", "parameter", "share", "spread"])
+
+
+def _first_order(problem: dict, numbers: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from SALib.analyze import rbd_fast
+
+    with np.errstate(invalid="ignore"):  # resamples of a claim that almost never holds
+        found = rbd_fast.analyze(problem, numbers, outcome, num_resamples=50, seed=0)
+    return np.maximum(found["S1"], 0.0), np.asarray(found["S1_conf"])
 
 
 def _reconsidered(parameters: dict) -> list[dict]:
@@ -118,14 +130,17 @@ def _reconsidered(parameters: dict) -> list[dict]:
 
 @cache
 def fingerprint() -> str:
-    """Of what results depend on beside their parameters: this module's source and all it imports, the shipped catalogue, NumPy."""
+    """Of what results depend on beside their parameters: this module's source and all it imports, the shipped catalogue, NumPy.
+
+    But for the table of named readings, which decides nothing of the search and is in the keys of their ledgers.
+    """
     folder, found = Path(__file__).parent, {Path(__file__).stem}
     while (
         missing := {name for known in found for name in re.findall(r"^from \.(\w+) ", (folder / f"{known}.py").read_text(), re.M)}
         - found
     ):
         found |= missing
-    source = [folder / f"{name}.py" for name in sorted(found)]
+    source = [folder / f"{name}.py" for name in sorted(found - {"named"})]
     return hashlib.sha256(b"".join(file.read_bytes() for file in (*source, SHIPPED)) + np.__version__.encode()).hexdigest()[:16]
 
 
@@ -137,6 +152,9 @@ def find(
     Writes readings.parquet (every reading), readings-best.csv (the best, judged again), readings-sensitivity.csv and claims.csv
     (the ledgers), and prints how the closest reading fared.
     """
+    whole_number("count", count, least=LEAST, most=10_000_000)
+    if jobs == 0:
+        raise InputError("jobs is 0; it must be a number of processes, or -1 for every core")
     setting = {"work": work, "jobs": jobs, "progress": progress}
     table, path = search(count, **setting), results / "readings.parquet"
     if path.exists():
@@ -148,9 +166,11 @@ def find(
     print(f"{count} readings judged by means, the best holds {table['held'].max()} of {len(SLACKS)} claims", flush=True)
     again = write_table(reconsider(best(table), **setting), results / "readings-best.csv")
     with Journal(work / f"named-{fingerprint()}.jsonl", print) as journal:
-        found = journal.run(_named, {name: name for name in named}, chunk=1, jobs=jobs, progress=progress, what="named readings")
+        found = journal.run(
+            _named, {f"{name} {NAMED[name]}": name for name in named}, chunk=1, jobs=jobs, progress=progress, what="named readings"
+        )
     claims = write_table(pd.concat([pd.DataFrame(rows) for rows in found], ignore_index=True), results / "claims.csv")
-    write_table(sensitivity(table), results / "readings-sensitivity.csv")
+    write_table(sensitivity(table, jobs), results / "readings-sensitivity.csv")
     number = closest(table, again)
     held = again[again["number"] == number]["verdict"].eq(HOLDS).sum()
     print(f"closest: reading {number}, {table.loc[number, 'held']} claims by means, {held} with the GA and the sequential stop")
