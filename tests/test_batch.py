@@ -188,9 +188,9 @@ def largest_first(model, server):
     return -model.size_gb if server.clock % 3 else model.last_request
 
 
-def test_a_ranking_function_of_ones_own():
-    """One that does not ask for the future plays in batches as it stands."""
-    assert_same(Scenario(slots=30), [{}, {"storage_gb": 60.0}], [eviction_policy(largest_first)], [0, 4])
+def test_a_ranking_function_that_may_ask_for_the_future_is_refused():
+    with pytest.raises(InputError, match="policy 'largest-first' is not among those that play in batches"):
+        outcomes(Scenario(slots=3), [{}], [eviction_policy(largest_first)], [0])
 
 
 @pytest.mark.parametrize("queue", ["request", "deployment"])

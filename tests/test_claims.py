@@ -10,6 +10,7 @@ import pytest
 from cases import make_catalogue
 from numpy.testing import assert_allclose
 from scipy.stats import binom, ttest_1samp
+from scipy.stats import t as student
 
 from edgecache import InputError, Scenario, claims, sweep
 from edgecache.claims import SIMULATED, Statement, by_construction, evidence, judge, verdict
@@ -320,8 +321,15 @@ def test_without_a_test_the_means_decide():
 # ---- the rule of a verdict
 
 
+def hall(margin):
+    """Hall's (1992) transformation of the t score, T + g (T**2 / 3 + 1 / 6) / sqrt(n) + g**2 T**3 / (27 n), as a p value."""
+    n = len(margin)
+    score, skew = ttest_1samp(margin, 0).statistic, ((margin - margin.mean()) ** 3).mean() / margin.std(ddof=1) ** 3
+    return student.sf(score + skew * (score**2 / 3 + 1 / 6) / n**0.5 + skew**2 * score**3 / (27 * n), n - 1)
+
+
 def rule(groups, costs, level):
-    """The documented rule anew, from one-sided t tests of scipy."""
+    """The documented rule anew, from one-sided t tests of scipy, plain and corrected."""
     every = sum(len(statements) for _, statements in groups)
     held, failed = True, False
     for needed, statements in groups:
@@ -329,8 +337,8 @@ def rule(groups, costs, level):
         true, false = 0, 0
         for s in statements:
             margin = ((1 - s.bar) * costs[s.other] - costs[s.cell]) * (-1 if s.at_most else 1)
-            true += ttest_1samp(margin, 0, alternative="greater").pvalue < level / spare
-            false += ttest_1samp(margin, 0, alternative="less").pvalue < level / every
+            true += max(ttest_1samp(margin, 0, alternative="greater").pvalue, hall(margin)) < level / spare
+            false += max(ttest_1samp(margin, 0, alternative="less").pvalue, hall(-margin)) < level / every
         held, failed = held and true >= needed, failed or false >= spare
     return "holds" if held else "fails" if failed else "undecided"
 
@@ -480,8 +488,8 @@ def test_a_sweep_of_the_shipped_scenario_is_judged_as_the_ledger_plays_it():
     tables = []
     for parameter in POINTS:
         values = sorted({value for name, value, _ in cells if name == parameter})
-        tables.append(sweep({parameter: values}, POLICIES, 3, Scenario(), jobs=1, progress=False))
-    costs = play(Scenario(), cells, "ga", range(3), 0)
+        tables.append(sweep({parameter: values}, POLICIES, 10, Scenario(), jobs=1, progress=False))
+    costs = play(Scenario(), cells, "ga", range(10), 0)
     found = claims.costs_of(tables)
     assert set(found) == set(costs)
     for cell, cost in costs.items():
@@ -568,15 +576,19 @@ def test_a_saving_of_the_very_bar_is_seldom_told_from_it(luck, bar):
     assert 0 < decided(groups, make, SHORT, claims.Test(claims=1, looks=4), seed=1) <= ALLOWED
 
 
-@pytest.mark.parametrize("luck", SKEWED.values(), ids=SKEWED)
-def test_equal_means_are_seldom_told_apart_where_the_margin_is_skewed(luck):
-    """One cost varies, the other does not: the margin has the whole skew. Half of the nulls to either side."""
+@pytest.mark.parametrize("name", SKEWED)
+def test_equal_means_are_seldom_told_apart_where_the_margin_is_skewed(name):
+    """One cost varies, the other does not: the margin has the whole skew. Half of the nulls to either side.
+
+    The widest, of skew 6, at the ledger's looks: in a few dozen replications its spikes may not have occurred, see `Test`.
+    """
+    looks = LOOKS if name == "wide-lognormal" else SHORT
 
     def make(rng, n):
-        common, one, other = rng.gamma(2.0, 1.0, n), luck(rng, n), np.ones(n)
+        common, one, other = rng.gamma(2.0, 1.0, n), SKEWED[name](rng, n), np.ones(n)
         return {A: common + one, B: common + other} if rng.random() < 0.5 else {A: common + other, B: common + one}
 
-    assert decided(EQUAL, make, SHORT, claims.Test(claims=1, looks=4)) <= ALLOWED
+    assert decided(EQUAL, make, looks, claims.Test(claims=1, looks=len(looks))) <= ALLOWED
 
 
 @pytest.fixture(scope="module")
@@ -688,14 +700,14 @@ def test_a_ledger_of_claims_on_their_edge_is_seldom_wrong():
 
 
 def test_a_clear_ledger_is_decided_at_the_first_look():
-    """Power: ten replications tell every claim of a world that is as the paper says."""
+    """Power: twenty replications tell every claim of a world that is as the paper says."""
     world = {
         "storage_gb": {"proposed": [20, 16, 12, 10, 10], "random": [35, 38, 40, 45, 50], "fifo": [30, 32, 34, 40, 44],
                        "lru": [22, 25, 29, 33, 36], "lfu": [60, 52, 48, 45, 45]},
         "gpu_memory_gb": {"proposed": [20, 16, 12, 10, 10], "random": [35, 38, 40, 45, 50], "fifo": [30, 32, 34, 40, 44],
                           "lru": [22, 25, 29, 33, 36], "lfu": [60, 52, 48, 45, 45]},
     }  # fmt: skip
-    rng, test, first = np.random.default_rng(4), claims.Test(looks=len(SHORT)), 0
+    rng, test, first = np.random.default_rng(4), claims.Test(looks=len(SHORT[1:])), 0
     for _ in range(100):
         shared = lucky(rng, 0.3, SHORT[-1])
         costs = {}
@@ -703,5 +715,5 @@ def test_a_clear_ledger_is_decided_at_the_first_look():
             means = world.get(parameter, {"proposed": 10.0}).get(policy, 30.0)
             mean = np.broadcast_to(means, len(POINTS[parameter]))[POINTS[parameter].index(value)]
             costs[parameter, value, policy] = mean * shared * lucky(rng, 0.003, SHORT[-1])
-        first += all(stopped(groups, costs, SHORT, test) == ("holds", SHORT[0]) for groups in GROUPS.values())
+        first += all(stopped(groups, costs, SHORT[1:], test) == ("holds", SHORT[1]) for groups in GROUPS.values())
     assert first >= 95
