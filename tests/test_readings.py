@@ -14,6 +14,7 @@ from edgecache.catalogue import TABLE_I
 from edgecache.claims import BASELINES, CENTRE, GRID, SIMULATED, verdict
 from edgecache.readings import (
     CATALOGUES,
+    DESIGN_SEED,
     MEASURES,
     PARAMETERS,
     RANGES,
@@ -54,7 +55,7 @@ def test_every_stratum_of_a_number_is_hit_once(name, count):
 def test_every_word_of_a_switch_is_equally_often(name, count):
     words = design(count)[name].value_counts()
     assert set(words.index) == set(READINGS[name])
-    assert words.sum() == count and abs(words - count / len(READINGS[name])).max() <= 1
+    assert words.sum() == count and abs(words - count / len(READINGS[name])).max() <= 2  # a stratum may span the edge of two words
     if count % len(READINGS[name]) == 0:
         assert words.nunique() == 1
 
@@ -82,8 +83,8 @@ def test_rows_are_distinct_and_of_four_digits():
 
 
 def test_the_same_seed_is_the_same_design():
-    assert_frame_equal(design(50), design(50, SEARCH_SEED))
-    assert (design(50)["w2"] != design(50, SEARCH_SEED + 1)["w2"]).any()
+    assert_frame_equal(design(50), design(50, DESIGN_SEED))
+    assert (design(50)["w2"] != design(50, DESIGN_SEED + 1)["w2"]).any()
     assert (design(50)["w2"] != design(51)["w2"].iloc[:50]).any()  # so numbers mean nothing without their count
 
 
@@ -350,7 +351,7 @@ def test_a_table_that_lost_rows_is_refused(written):
 
     rows = pyarrow.parquet.read_table(written)
     pyarrow.parquet.write_table(rows.slice(0, 30), written)
-    assert "not a table of this version's readings" in refused(written)
+    assert "damaged or cut short (its checksum does not fit)" in refused(written)
 
 
 def test_a_write_that_fails_leaves_the_old_table_and_no_part(written):
