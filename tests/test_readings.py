@@ -153,7 +153,7 @@ def slack_of(claim, found):
     return min(least)
 
 
-CHOSEN = (0, 3, 11, 17, 22)  # of the design of 24; which readings these are does not matter
+CHOSEN = (0, 1, 2, 5, 19)  # of the design of 24; which readings these are does not matter
 
 
 @pytest.fixture(scope="module", params=CHOSEN, ids=lambda number: f"reading {number}")

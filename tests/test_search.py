@@ -352,10 +352,10 @@ def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatc
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A search of seconds: five of the best, two replications a look."""
+    """A search of seconds: twenty of the best, two replications a look."""
     of = partial(ledger.ledger, looks=(2, 3))
     monkeypatch.setattr(search, "ledger", lambda scenario, *names, looks=None, **setting: of(scenario, *names, **setting))
-    monkeypatch.setattr(search, "best", lambda table: best(table, 5))
+    monkeypatch.setattr(search, "best", lambda table: best(table, 20))
 
     def quick(folder, **setting):
         search.find(folder / "results", folder / "work", count=100, named=("literal", "delay"), **(QUIET | setting))
@@ -375,8 +375,8 @@ def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, c
     assert_frame_equal(found.assign(**{name: found[name].astype(object) for name in SWITCHES}), table, check_dtype=False)
     assert f"100 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
     again = pd.read_csv(results / "readings-best.csv")
-    chosen = best(table, 5).index
-    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 5 * len(SLACKS)
+    chosen = best(table, 20).index
+    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 20 * len(SLACKS)
     assert f"closest: reading {closest(table, again)}, " in told
     claims = pd.read_csv(results / "claims.csv")
     assert list(claims["reading"]) == ["literal"] * len(CLAIMS) + ["delay"] * len(CLAIMS)
