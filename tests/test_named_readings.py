@@ -89,7 +89,7 @@ def test_a_name_changes_nothing_but_switches_and_open_numbers(name):
         ("dely", ["unknown reading 'dely'", "did you mean 'delay'", "literal"]),
         ("Literal", ["'Literal'", "did you mean 'literal'"]),
         ("", ["unknown reading ''", "known: literal"]),
-        (3, ["unknown reading 3", "literal, delay"]),
+        (3, ["unknown reading 3", "literal, closest, delay"]),
         (["delay"], ["unknown reading ['delay']"]),
     ],
     ids=str,
