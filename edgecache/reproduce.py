@@ -62,17 +62,25 @@ def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, o
             for done in pool.imap_unordered(_run, reversed(tasks)):
                 print(done, flush=True)
         except BaseException:
-            family = [psutil.Process(worker.pid) for worker in active_children() if "SpawnPoolWorker" in worker.name]
-            family += [process for worker in family for process in worker.children(recursive=True)]
+            workers = [psutil.Process(worker.pid) for worker in active_children() if "SpawnPoolWorker" in worker.name]
+            for child in [child for worker in workers for child in worker.children()]:
+                _end(child)  # kernels, and the sweeps' workers, which would outlive them
             pool.terminate()
-            for process in family:  # kernels, and the sweeps' workers, which would outlive them
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    if not any("resource_tracker" in word for word in process.cmdline()):  # they tidy up after the others
-                        process.kill()
             raise
         finally:
             shutil.rmtree(out / "build/staging", ignore_errors=True)
     print(f"all in {time.perf_counter() - started:.1f} s: figures in {out / 'figures'}, tables in {out / 'data/results'}")
+
+
+def _end(process: psutil.Process) -> None:
+    """Kill a process and its descendants; suspended first, so that it starts no other that would live on."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if any("resource_tracker" in word for word in process.cmdline()):
+            return  # they tidy up after the others
+        process.suspend()
+        for child in process.children():
+            _end(child)
+        process.kill()
 
 
 def _full_size(path: Path) -> dict:
