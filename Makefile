@@ -1,13 +1,13 @@
 # `make` lists the targets. Each one makes .venv first, from the hash-pinned lock.
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK_FLAGS := --extra test --extra cluster --group dev --universal --python-version 3.11 \
+LOCK_FLAGS := --all-extras --group dev --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --fork-strategy fewest -q
 # .venv is made anew when the lock or the Python version changes
 STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
 .DEFAULT_GOAL := help
-.PHONY: help env figures test bench readme notebooks lab environment lock clean
+.PHONY: help env figures test bench readings readme notebooks report app lab environment lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP) ## prove it: the tests, and every notebook at quick size
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
 	$(BIN)/python tools/bench.py
 
+app: $(STAMP) ## serve the explorer as a page, on this machine alone
+	$(BIN)/edgecache app $(if $(PORT),--port $(PORT))
+
 readings: $(STAMP) ## search the readings of the paper for its claims, into data/results/ (ten minutes, goes on where it was stopped)
 	$(BIN)/edgecache readings
 
@@ -46,8 +49,12 @@ readme: $(STAMP) ## write the README's numbers from data/results/
 notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
 	$(BIN)/python tools/refresh.py
 
+report: $(STAMP) ## build the static site into build/report/
+	$(BIN)/python tools/report.py
+
+# the root is the checkout, or links out of notebooks/ lead nowhere
 lab: $(STAMP) ## open JupyterLab on the notebooks
-	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --notebook-dir=notebooks
+	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/index.ipynb
 
 environment: $(STAMP) ## write environment.yml from pyproject.toml
 	$(BIN)/python tools/environment.py

@@ -1,9 +1,9 @@
 """edgecache: which generative AI models should an edge server keep deployed?
 
 Read the modules in this order: errors, catalogue, named, scenario, demand, costs, decision, optimal, genetic, books, deployments,
-online, offline, policies, simulator, batch, explain, sweep, gaps, profiling, claims, ledger, readings, journal, search, style,
-figures, gap_figures, claim_figures, reproduce. Each imports only from those before it; those after profiling are not imported
-here: they draw, or search.
+online, offline, policies, simulator, batch, explain, sweep, gaps, profiling, claims, ledger, readings, journal, search, comparison,
+style, figures, gap_figures, claim_figures, run_figures, views, controls, explorer, reproduce, app. Each imports only from those
+before it; those after profiling are not imported here: they draw, search, or serve.
 """
 
 from .books import Simulation

@@ -196,6 +196,16 @@ def reproduce(**options):
     reproduce(**options)
 
 
+@cli.command(short_help="Serve the explorer as a page.")
+@click.option("--port", type=int, help="Without it the first free one from 8866 on.")
+@click.option("--browser/--no-browser", default=True, help="Open it, or only say where it is.")
+def app(port, browser):
+    """Serve the explorer as a page, on this machine alone and until Ctrl-C; every visitor has settings of their own."""
+    from .app import serve
+
+    serve(port, browser)
+
+
 def main():
     """Run the command line; bad input is one sentence on standard error and exit code 2, never a traceback."""
     try:

@@ -33,6 +33,12 @@ class Simulation:
         return change.cumsum(axis=0).astype(bool)
 
     @cached_property
+    def used(self) -> np.ndarray:
+        """Storage (GB), GPU memory (GB) and power with the static one (kW) in use at the end of each slot, (T, 3)."""
+        s, c = self.scenario, self.scenario.catalogue
+        return self.deployments @ np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]).T + [0, 0, s.static_power_kw]
+
+    @cached_property
     def books(self) -> dict[str, np.ndarray]:
         """What `slots` shows, as arrays of shape (T,)."""
         s, c, trace = self.scenario, self.scenario.catalogue, self.trace

@@ -93,15 +93,22 @@ def load_catalogue(path: str | Path = SHIPPED) -> Catalogue:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the catalogue {path}: {error.strerror}") from None
+    return parse_catalogue(content, str(path))
+
+
+def parse_catalogue(content: bytes, path: str) -> Catalogue:
+    """The catalogue in the bytes of a CSV file; `path` is what errors call it. See load_catalogue."""
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"cannot read the catalogue {path}: it is not a text file (UTF-8 CSV is expected)") from None
     if "\0" in text:
         raise InputError(f"cannot read the catalogue {path}: it is a binary file (UTF-8 CSV is expected)")
     try:
-        reader = csv.reader(io.StringIO(text), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=None), strict=True)
         header, *rows = [row for row in reader if any(cell.strip() for cell in row)]
     except ValueError:
         raise InputError(f"the catalogue {path} is empty: it needs a header and at least one model") from None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .books import HIT, MISS, Simulation
 from .decision import Decision, Prices
+from .demand import random_stream
 from .errors import InputError
 from .optimal import Exact, best_subset
 from .policies import POLICIES
@@ -38,6 +39,20 @@ def decision_at(run: Simulation, request: int) -> Decision:
     prices = Prices.of(run.scenario, trace.popularity)
     rng = np.random.default_rng(0)  # no policy of the table that explains draws from it
     return Decision(prices, int(trace.model[request]), fetched > evicted, requests, request + 1, int(trace.slot[request]), rng)
+
+
+def evolution(run: Simulation, request: int, seed: np.random.SeedSequence | int = 0, replication: int = 0) -> pd.DataFrame:
+    """How the GA came to its decision at the miss of a request: a row a generation, as `GA.evolve` logs it.
+
+    `run` was simulated with `ga`, this seed and replication; the chances drawn here are those that the run drew. Raises InputError
+    where the run is another policy's or the request was no miss.
+    """
+    ga = POLICIES["ga"]
+    if run.policy != ga.name or run.outcome[request] != MISS:
+        raise InputError(f"request {request} of {run.policy!r} is no decision of the GA's")
+    rng = np.random.default_rng(random_stream(seed, replication, 1))
+    rng.bit_generator.advance(int((run.outcome[:request] == MISS).sum()) * (ga.generations + 1) * ga.population)
+    return pd.DataFrame(ga.evolve(replace(decision_at(run, request), rng=rng), record=True)[1])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -44,15 +44,23 @@ PHASE_STYLE = {
 LABELS = {
     "storage_gb": "Storage capacity of the edge server (GB)",
     "gpu_memory_gb": "GPU memory of the edge server (GB)",
+    "energy_capacity_kw": "Energy capacity of the edge server (kW)",
+    "bandwidth_gbps": "Bandwidth from the cloud (Gbit/s)",
     "slots": "Number of time slots",
     "arrival_rate": "Request arrival rate (requests per slot)",
     "arrival_rate_per_model": "Request arrival rate (requests per slot and model)",
+    "zipf": "Zipf exponent of the popularity",
+    "w1": "Weight of the switching cost $w_1$",
+    "w2": "Weight of the resource cost $w_2$",
+    "beta": "Weight of GPU memory against storage $\\beta$",
+    "seed": "Seed of the random numbers",
     "total_cost": "Average cost per slot\n($w_1$ s + $w_2$ GB)",
     "service_delay_s": "Mean service delay (s)",
     "hit_ratio": "Hit ratio",
     "fetched_gb": "Backhaul (GB fetched per slot)",
     "energy_kwh": "Energy (kWh per slot)",
 }
+PARTS = {"resource_cost": "resource cost (what is kept)", "switching_cost": "switching cost (what is evicted)"}
 STYLE = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),

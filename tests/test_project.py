@@ -13,7 +13,8 @@ import yaml
 import edgecache
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+INDEX = ROOT / "notebooks/index.ipynb"
+NOTEBOOKS = sorted(set(INDEX.parent.glob("*.ipynb")) - {INDEX})  # in reading order
 
 
 def test_the_lock_names_no_host_and_pins_every_hash():
@@ -82,3 +83,15 @@ def test_full_size_parameters_are_known_and_give_at_least_30_replications_a_poin
     assert {"figures_folder", "results_folder"} <= set(declared)
     if "jobs" in declared:
         assert full["replications"] >= 30
+
+
+def test_the_index_links_every_notebook_in_reading_order_with_its_question():
+    cells = json.loads(INDEX.read_text())["cells"]
+    assert {cell["cell_type"] for cell in cells} == {"markdown"}
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    rows = re.findall(r"^\| \[.*?\]\((.*?)\) \| (.*?) \|", text, re.MULTILINE)
+    questions = {path.name: json.loads(path.read_text())["cells"][0]["source"][0].strip("# \n") for path in NOTEBOOKS}
+    questions.setdefault("explorer.ipynb", "Why does a smaller GPU change the ranking?")  # until it is there
+    assert rows == list(questions.items())
+    assert [target for target in re.findall(r"\]\((.*?)\)", text) if target.endswith(".ipynb")] == list(questions)
+    assert "(../README.md)" in text and "(../build/report/index.html)" in text

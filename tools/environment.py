@@ -1,5 +1,6 @@
 """Write environment.yml, for conda, from pyproject.toml; with --check, only say whether it is up to date."""
 
+import itertools
 import re
 import sys
 import tomllib
@@ -12,7 +13,7 @@ CONDA_NAMES = {"matplotlib": "matplotlib-base"}  # where conda-forge's name is a
 def environment() -> str:
     """The text of environment.yml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["cluster"], *project["optional-dependencies"]["test"]]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     lines = [f"python{project['requires-python']}", "pip"]
     for requirement in wanted:
         name, version = re.match(r"([\w.-]+)([^;]*)", requirement).groups()

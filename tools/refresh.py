@@ -22,6 +22,7 @@ def refresh(path: Path) -> None:
         cell["id"] = f"{path.stem[:2]}-{number:02d}"
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # lives as long as its kernel
             for mime, text in output.get("data", {}).items():
                 if isinstance(text, str) and mime.startswith("text/"):
                     output["data"][mime] = re.sub(r" at 0x[0-9a-f]+", " at 0x0", text)
@@ -31,7 +32,7 @@ def refresh(path: Path) -> None:
 
 if __name__ == "__main__":
     os.environ |= {"JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1"}
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in sorted(set(NOTEBOOKS.glob("*.ipynb")) - {NOTEBOOKS / "index.ipynb"}):  # which has nothing to execute
         if len(sys.argv) == 1 or any(name in path.stem for name in sys.argv[1:]):
             print(path.name, flush=True)
             refresh(path)

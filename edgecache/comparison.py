@@ -1,0 +1,128 @@
+"""Policies of one run side by side: what each costs and uses, how far it is from the best, and why that differs from before."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from .books import MISS, Simulation
+from .policies import BOUNDS, POLICIES
+
+OUTCOMES = ("total_cost", "service_delay_s", "hit_ratio")
+RESOURCES = {"storage_gb": ("storage", "GB"), "gpu_memory_gb": ("GPU memory", "GB"), "power_kw": ("power", "kW")}
+
+
+def comparison(runs: Mapping[str, Simulation]) -> pd.DataFrame:
+    """One row a policy: `Simulation.means`, what it had in use on average, and how often a resource had no room.
+
+    `used_storage_gb`, `used_gpu_memory_gb`, `used_power_kw` (the static power included) are means over slots; `misses` counts the
+    decisions, `crowded_...` those at which everything deployed and the requested model together would have overfilled the resource.
+    """
+    rows = []
+    for run in runs.values():
+        used, crowded = run.used.mean(axis=0), crowding(run)
+        use = {f"used_{name}": float(mean) for name, mean in zip(RESOURCES, used, strict=True)}
+        counts = {f"crowded_{name}": int(count) for name, count in zip(RESOURCES, crowded.sum(axis=0), strict=True)}
+        rows.append({"policy": run.policy, **run.means(), **use, "misses": len(crowded), **counts})
+    return pd.DataFrame(rows)
+
+
+def crowding(run: Simulation) -> np.ndarray:
+    """At each miss, had storage, GPU memory and power no room for the requested model beside all that was deployed? (misses, 3)."""
+    s, c = run.scenario, run.scenario.catalogue
+    missed = np.flatnonzero(run.outcome == MISS)
+    change = np.zeros((len(run.trace), len(c)), dtype=np.int64)
+    change[missed, run.trace.model[missed]] = 1
+    np.add.at(change, (run.evictions[:, 0] - 1, run.evictions[:, 1]), -1)
+    deployed = (change.cumsum(axis=0) - change)[missed]
+    deployed[np.arange(len(missed)), run.trace.model[missed]] += 1
+    return deployed @ np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]).T > s.capacities
+
+
+def policies_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that are policies and no bounds, the cheapest first."""
+    bounds = table["policy"].isin([name + ending for name in BOUNDS for ending in ("", "-approximate", "-bound")])
+    return table[~bounds].sort_values("total_cost", kind="stable", ignore_index=True)
+
+
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """How far each row of a comparison is from the best policy in it, bounds left out.
+
+    Of cost and delay the share more than the least, of the hit ratio what it is less than the most.
+    """
+    best = policies_of(table)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {name: table[name] / best[name].min() - 1 for name in OUTCOMES[:2]}
+    return pd.DataFrame({"policy": table["policy"], **found, "hit_ratio": table["hit_ratio"] - best["hit_ratio"].max()})
+
+
+def ranking(table: pd.DataFrame) -> str:
+    """Who costs least, and with whom users wait least, in two sentences."""
+    own, apart = policies_of(table), differences(table).set_index("policy")
+    others = [f"{_name(name)} ({apart.loc[name, 'total_cost']:+.0%})" for name in own["policy"][1:]]
+    then = f"; then {', '.join(others)}" if others else ""
+    said = f"{_name(own['policy'][0])} costs least, {own['total_cost'][0]:.3g} a slot{then}."
+    waits = own.dropna(subset="service_delay_s").sort_values("service_delay_s", kind="stable", ignore_index=True)
+    if len(waits) < 2:
+        return said
+    first, last = waits.iloc[0], waits.iloc[-1]
+    return (
+        f"{said} Users wait least with {_name(first['policy'])}, {first['service_delay_s']:.3g} s, "
+        f"and longest with {_name(last['policy'])}, {last['service_delay_s']:.3g} s."
+    )
+
+
+def scarcity(table: pd.DataFrame) -> str:
+    """Which resource had no room for newcomers, over all policies of the comparison, in a sentence."""
+    own = policies_of(table)
+    misses = own["misses"].sum()
+    shares = {words: own[f"crowded_{name}"].sum() / max(misses, 1) for name, (words, _) in RESOURCES.items()}
+    most = max(shares, key=shares.get)
+    if not shares[most]:
+        return "No resource is scarce: there was always room for the requested model beside what was deployed."
+    rest = " and ".join(f"{words} at {share:.0%}" for words, share in shares.items() if words != most)
+    here = f"What limits this server is its {most}: it had no room for the requested model"
+    return f"{here} at {shares[most]:.0%} of the misses, {rest}."
+
+
+def change(table: pd.DataFrame, before: pd.DataFrame) -> str:
+    """Where the ranking by cost differs from that of another comparison, and why: who changed most, and who least."""
+    both = [name for name in policies_of(table)["policy"] if name in set(before["policy"])]
+    if len(both) < 2:
+        return ""
+    old = [name for name in policies_of(before)["policy"] if name in both]
+    moved = [f"{_name(name)} from {old.index(name) + 1} to {place + 1}" for place, name in enumerate(both) if old[place] != name]
+    said = f"The ranking by cost changes: {', '.join(moved)}." if moved else "The ranking by cost stays as it was."
+    now, then = table.set_index("policy").loc[both], before.set_index("policy").loc[both]
+    shift = (now["total_cost"] - then["total_cost"]).abs()
+    if shift.max() < 5e-4 * max(then["total_cost"].abs().max(), 1e-300):
+        return f"{said} No cost changes."
+    reasons = [
+        _reason(name, word, now.loc[name], then.loc[name]) for word, name in (("most", shift.idxmax()), ("least", shift.idxmin()))
+    ]
+    return " ".join([said, *reasons])
+
+
+def _reason(name: str, word: str, now: pd.Series, then: pd.Series) -> str:
+    if now["total_cost"] == then["total_cost"]:
+        stays = " and ".join(
+            f"{now[f'used_{resource}']:.3g} {unit} of {words}" for resource, (words, unit) in list(RESOURCES.items())[:2]
+        )
+        return f"{_name(name)} does not change: it keeps {stays} as before."
+    kept, evicted = (_more(now[part] - then[part]) for part in ("resource_cost", "switching_cost"))
+    held = ", ".join(
+        f"{now[f'used_{resource}']:.3g} {unit} of {words} instead of {then[f'used_{resource}']:.3g}"
+        for resource, (words, unit) in list(RESOURCES.items())[:2]
+    )
+    return (
+        f"{_name(name)} changes {word}: it keeps {held}; what it keeps costs {kept} a slot, what it evicts {evicted}, "
+        f"and its users wait {now['service_delay_s']:.3g} s instead of {then['service_delay_s']:.3g}."
+    )
+
+
+def _more(amount: float) -> str:
+    return f"{abs(amount):.3g} {'more' if amount > 0 else 'less'}"
+
+
+def _name(policy: str) -> str:
+    return getattr(POLICIES.get(policy), "label", policy)
