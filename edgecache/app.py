@@ -21,29 +21,39 @@ def serve(port: int | None = None, browser: bool = True) -> None:
 
     Raises InputError where the port is taken or Voila is not installed.
     """
+    if not NOTEBOOK.exists():
+        raise InputError(f"{NOTEBOOK} is missing: the page works in a checkout of edgecache")
+    chosen, note = _port(port)
     try:
         from traitlets.config import Config
         from voila.app import Voila
     except ImportError:
         raise InputError("the page needs Voila: pip install 'edgecache[app]'") from None
-    if not NOTEBOOK.exists():
-        raise InputError(f"{NOTEBOOK} is missing: the page works in a checkout of edgecache")
-    chosen, note = _port(port)
     # Voila finds its template there, and a kernelspec of the user's cannot hijack the page
     os.environ |= {"JUPYTER_PATH": str(PAGE), "JUPYTER_PREFER_ENV_PATH": "1", "TQDM_DISABLE": "1"}
-    config = Config()
-    config.Voila = {
-        "ip": HOST, "port": chosen, "port_retries": 0, "open_browser": browser, "log_level": "ERROR",
-        "config_file_paths": [],  # a configuration of the user's might open the page to others
-        "tornado_settings": {"allow_remote_access": False},
-    }  # fmt: skip
-    config.VoilaConfiguration = {
-        "template": "edgecache", "allow_template_override": "NO", "allow_theme_override": "NO",
-        "strip_sources": True, "show_tracebacks": False, "file_allowlist": [], "resources": {"note": note},
-        "extension_allowlist": ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"],
-    }  # fmt: skip
-    config.MappingKernelManager = {"cull_idle_timeout": IDLE, "cull_interval": 60}
-    config.KernelManager.transport_encryption = "auto"
+    config = Config(
+        {
+            "Voila": {
+                "ip": HOST,
+                "port": chosen,
+                "port_retries": 0,
+                "open_browser": browser,
+                "log_level": "ERROR",
+                "config_file_paths": [],  # a configuration of the user's might open the page to others
+                "tornado_settings": {"allow_remote_access": False},
+            },
+            "VoilaConfiguration": {
+                "template": "edgecache",
+                "allow_template_override": "NO",
+                "allow_theme_override": "NO",
+                "file_allowlist": [],
+                "resources": {"note": note},
+                "extension_allowlist": ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"],
+            },
+            "MappingKernelManager": {"cull_idle_timeout": IDLE, "cull_interval": 60},
+            "KernelManager": {"transport_encryption": "auto"},
+        }
+    )
     with TemporaryDirectory(prefix="edgecache-") as folder:
         page = Path(folder) / "explorer.ipynb"
         page.write_text(json.dumps(_page(json.loads(NOTEBOOK.read_text()))))
