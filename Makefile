@@ -7,7 +7,7 @@ LOCK_FLAGS := --all-extras --group dev --universal --python-version 3.11 \
 STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
 .DEFAULT_GOAL := help
-.PHONY: help env figures test bench readings readme notebooks report app lab environment lock clean
+.PHONY: help env figures test bench readings readme notebooks report app lab screenshots environment lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ report: $(STAMP) ## build the static site into build/report/
 # the root is the checkout, or links out of notebooks/ lead nowhere
 lab: $(STAMP) ## open JupyterLab on the notebooks
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/index.ipynb
+
+screenshots: $(STAMP) ## take the README's screenshots in the browser tests
+	$(BIN)/python -m pytest tests/test_browser.py
+	mkdir -p figures/screenshots
+	cp build/screenshots/explorer.png figures/screenshots/
 
 environment: $(STAMP) ## write environment.yml from pyproject.toml
 	$(BIN)/python tools/environment.py
