@@ -25,6 +25,7 @@ def serve(port: int | None = None, browser: bool = True) -> None:
         raise InputError(f"{NOTEBOOK} is missing: the page works in a checkout of edgecache")
     chosen, note = _port(port)
     try:
+        from tornado.ioloop import IOLoop
         from traitlets.config import Config
         from voila.app import Voila
     except ImportError:
@@ -40,7 +41,8 @@ def serve(port: int | None = None, browser: bool = True) -> None:
                 "open_browser": browser,
                 "log_level": "ERROR",
                 "config_file_paths": [],  # a configuration of the user's might open the page to others
-                "tornado_settings": {"allow_remote_access": False},
+                # leaving the page ends its kernel by a message without a token: a kernel's id is secret, and origins are checked
+                "tornado_settings": {"allow_remote_access": False, "disable_check_xsrf": True},
             },
             "VoilaConfiguration": {
                 "template": "edgecache",
@@ -59,7 +61,8 @@ def serve(port: int | None = None, browser: bool = True) -> None:
         page.write_text(json.dumps(_page(json.loads(NOTEBOOK.read_text()))))
         app = Voila(config=config)
         app.initialize([str(page)])
-        print(f"{note} The explorer is at http://{HOST}:{chosen}/ until Ctrl-C ends it.".strip(), flush=True)
+        told = f"{note} The explorer is at http://{HOST}:{chosen}/ until Ctrl-C ends it.".strip()
+        IOLoop.current().add_callback(print, told, flush=True)  # once it listens
         try:
             app.start()
         except SystemExit:

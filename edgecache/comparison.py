@@ -10,6 +10,7 @@ from .policies import BOUNDS, POLICIES
 
 OUTCOMES = ("total_cost", "service_delay_s", "hit_ratio")
 RESOURCES = {"storage_gb": ("storage", "GB"), "gpu_memory_gb": ("GPU memory", "GB"), "power_kw": ("power", "kW")}
+_BOUNDS = frozenset(name + ending for name in BOUNDS for ending in ("", "-approximate", "-bound"))
 
 
 def comparison(runs: Mapping[str, Simulation]) -> pd.DataFrame:
@@ -41,8 +42,9 @@ def crowding(run: Simulation) -> np.ndarray:
 
 def policies_of(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table that are policies and no bounds, the cheapest first."""
-    bounds = table["policy"].isin([name + ending for name in BOUNDS for ending in ("", "-approximate", "-bound")])
-    return table[~bounds].sort_values("total_cost", kind="stable", ignore_index=True)
+    real = np.array([name not in _BOUNDS for name in table["policy"]])
+    order = np.argsort(np.where(real, table["total_cost"], np.inf), kind="stable")[: real.sum()]
+    return table.iloc[order].reset_index(drop=True)
 
 
 def differences(table: pd.DataFrame) -> pd.DataFrame:
@@ -59,13 +61,16 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 def ranking(table: pd.DataFrame) -> str:
     """Who costs least, and with whom users wait least, in two sentences."""
     own, apart = policies_of(table), differences(table).set_index("policy")
-    others = [f"{_name(name)} ({apart.loc[name, 'total_cost']:+.0%})" for name in own["policy"][1:]]
+    tied = [name for name in own["policy"] if _same(table, "total_cost", name, own["policy"][0])]
+    others = [f"{_name(name)} ({_percent(apart.loc[name, 'total_cost'])})" for name in own["policy"] if name not in tied]
     then = f"; then {', '.join(others)}" if others else ""
-    said = f"{_name(own['policy'][0])} costs least, {own['total_cost'][0]:.3g} a slot{then}."
+    said = f"{_listed(tied)} cost{'s' * (len(tied) == 1)} least, {own['total_cost'][0]:.3g} a slot{then}."
     waits = own.dropna(subset="service_delay_s").sort_values("service_delay_s", kind="stable", ignore_index=True)
     if len(waits) < 2:
         return said
     first, last = waits.iloc[0], waits.iloc[-1]
+    if _same(table, "service_delay_s", first["policy"], last["policy"]):
+        return f"{said} Users wait {first['service_delay_s']:.3g} s with each."
     return (
         f"{said} Users wait least with {_name(first['policy'])}, {first['service_delay_s']:.3g} s, "
         f"and longest with {_name(last['policy'])}, {last['service_delay_s']:.3g} s."
@@ -73,16 +78,24 @@ def ranking(table: pd.DataFrame) -> str:
 
 
 def scarcity(table: pd.DataFrame) -> str:
-    """Which resource had no room for newcomers, over all policies of the comparison, in a sentence."""
+    """What the server cannot hold at all, and which resource had no room for newcomers, over all policies of the comparison."""
     own = policies_of(table)
-    misses = own["misses"].sum()
-    shares = {words: own[f"crowded_{name}"].sum() / max(misses, 1) for name, (words, _) in RESOURCES.items()}
-    most = max(shares, key=shares.get)
-    if not shares[most]:
-        return "No resource is scarce: there was always room for the requested model beside what was deployed."
-    rest = " and ".join(f"{words} at {share:.0%}" for words, share in shares.items() if words != most)
-    here = f"What limits this server is its {most}: it had no room for the requested model"
-    return f"{here} at {shares[most]:.0%} of the misses, {rest}."
+    misses, said = own["misses"].sum(), ""
+    cloud, requests = int(own["cloud_requests"].iloc[0]), int(own["requests"].iloc[0])
+    if cloud:
+        said = (
+            f"{cloud} of {requests} requests are for models that this server could not hold even if it were empty: the cloud "
+            "serves them, and neither costs nor delays count them. "
+        )
+    if not misses:
+        return f"{said}Nothing was missed."
+    shares = {words: own[f"crowded_{name}"].sum() / misses for name, (words, _) in RESOURCES.items()}
+    most = [words for words, share in shares.items() if share == max(shares.values())]
+    if not max(shares.values()):
+        return f"{said}At every miss there was room for the requested model beside what was deployed."
+    rest = " and ".join(f"{words} at {share:.0%}" for words, share in shares.items() if words not in most)
+    here = f"What limits this server most is its {' and '.join(most)}: no room for the requested model at"
+    return f"{said}{here} {max(shares.values()):.0%} of the misses{', ' + rest if rest else ''}."
 
 
 def change(table: pd.DataFrame, before: pd.DataFrame) -> str:
@@ -91,37 +104,55 @@ def change(table: pd.DataFrame, before: pd.DataFrame) -> str:
     if len(both) < 2:
         return ""
     old = [name for name in policies_of(before)["policy"] if name in both]
-    moved = [f"{_name(name)} from {old.index(name) + 1} to {place + 1}" for place, name in enumerate(both) if old[place] != name]
+    places = [(name, old.index(name), place) for place, name in enumerate(both)]
+    moved = [f"{_name(name)} from {was + 1} to {place + 1}" for name, was, place in places if was != place]
     said = f"The ranking by cost changes: {', '.join(moved)}." if moved else "The ranking by cost stays as it was."
     now, then = table.set_index("policy").loc[both], before.set_index("policy").loc[both]
     shift = (now["total_cost"] - then["total_cost"]).abs()
-    if shift.max() < 5e-4 * max(then["total_cost"].abs().max(), 1e-300):
+    if shift.max() <= 1e-9 * max(then["total_cost"].abs().max(), 1e-300):
         return f"{said} No cost changes."
-    reasons = [
-        _reason(name, word, now.loc[name], then.loc[name]) for word, name in (("most", shift.idxmax()), ("least", shift.idxmin()))
-    ]
+    reasons = [_reason(shift.idxmax(), "most", now, then)]
+    if shift.min() < 0.999 * shift.max():
+        reasons.append(_reason(shift.idxmin(), "least", now, then))
     return " ".join([said, *reasons])
 
 
-def _reason(name: str, word: str, now: pd.Series, then: pd.Series) -> str:
+def _reason(name: str, word: str, now: pd.DataFrame, then: pd.DataFrame) -> str:
+    now, then = now.loc[name], then.loc[name]
+    resources = list(RESOURCES.items())[:2]
     if now["total_cost"] == then["total_cost"]:
-        stays = " and ".join(
-            f"{now[f'used_{resource}']:.3g} {unit} of {words}" for resource, (words, unit) in list(RESOURCES.items())[:2]
-        )
-        return f"{_name(name)} does not change: it keeps {stays} as before."
+        stays = " and ".join(f"{now[f'used_{resource}']:.3g} {unit} of {words}" for resource, (words, unit) in resources)
+        return f"{_name(name)} does not change: it keeps {stays}, as before."
     kept, evicted = (_more(now[part] - then[part]) for part in ("resource_cost", "switching_cost"))
     held = ", ".join(
         f"{now[f'used_{resource}']:.3g} {unit} of {words} instead of {then[f'used_{resource}']:.3g}"
-        for resource, (words, unit) in list(RESOURCES.items())[:2]
+        for resource, (words, unit) in resources
     )
-    return (
-        f"{_name(name)} changes {word}: it keeps {held}; what it keeps costs {kept} a slot, what it evicts {evicted}, "
-        f"and its users wait {now['service_delay_s']:.3g} s instead of {then['service_delay_s']:.3g}."
-    )
+    said = f"{_name(name)} changes {word}: it keeps {held}; what it keeps costs {kept} a slot, what it evicts {evicted}"
+    waits = now["service_delay_s"], then["service_delay_s"]
+    if np.isnan(waits).any():
+        return f"{said}."
+    return f"{said}, and its users wait {waits[0]:.3g} s instead of {waits[1]:.3g}."
 
 
 def _more(amount: float) -> str:
-    return f"{abs(amount):.3g} {'more' if amount > 0 else 'less'}"
+    return f"{abs(amount):.3g} {'more' if amount > 0 else 'less'}" if amount else "as much"
+
+
+def _percent(share: float) -> str:
+    if not np.isfinite(share):
+        return "more"
+    return f"{share:+.0%}" if share >= 0.005 else f"+{100 * share:.1g}%"
+
+
+def _same(table: pd.DataFrame, outcome: str, one: str, other: str) -> bool:
+    values = table.set_index("policy")[outcome]
+    return bool(np.isclose(values[one], values[other], rtol=1e-9, atol=1e-12))
+
+
+def _listed(names: list[str]) -> str:
+    names = [_name(name) for name in names]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _name(policy: str) -> str:

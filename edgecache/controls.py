@@ -40,9 +40,9 @@ CONTROLS = (
     Control("gpu_memory_gb", "Server", "GPU memory (GB)", _grid(1, 24, 0.5), _grid(2, 24, 2)),
     Control("energy_capacity_kw", "Server", "Energy limit (kW)", _grid(0.35, 2, 0.05), _grid(0.4, 2, 0.2)),
     Control("bandwidth_gbps", "Link", "Bandwidth (Gbit/s)", _grid(0.5, 40, 0.5), (0.5, 2.5, *_grid(5, 40, 5))),
-    Control("arrival_rate", "Demand", "Requests a slot", _grid(0.1, 4, 0.1), _grid(0.4, 4, 0.4)),
+    Control("arrival_rate", "Demand", "Requests a slot", _grid(0.1, 3.5, 0.1), _grid(0.35, 3.5, 0.35)),
     Control("zipf", "Demand", "Zipf exponent", _grid(0, 2.5, 0.1), _grid(0, 2.5, 0.25)),
-    Control("slots", "Demand", "Time slots", _whole(10, 200, 10), _whole(20, 200, 20)),
+    Control("slots", "Demand", "Time slots", _whole(10, 150, 10), _whole(15, 150, 15)),
     Control("seed", "Demand", "Seed", _whole(0, 30, 1), _whole(0, 11, 1)),
     Control("w1", "Preferences", "Switching, w1", _WEIGHTS, _grid(0, 2, 0.2)),
     Control("w2", "Preferences", "Resources, w2", _WEIGHTS, (0.0, 0.01, 0.05, *_grid(0.1, 0.5, 0.1), *_grid(0.75, 2.0, 0.25))),
@@ -75,7 +75,7 @@ def put(slider: W.SelectionSlider, name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, kind) or not stops[0] <= value <= stops[-1]:
         raise InputError(f"{name} is {value!r}; its slider takes {words}from {stops[0]:g} to {stops[-1]:g}")
     if value not in stops:
-        slider.options = _shown(sorted([*stops, float(value)]))
+        slider.options = _shown(sorted([*stops, value if whole else float(value)]))
     slider.value = value
 
 

@@ -188,7 +188,8 @@ class Explorer(W.VBox):
     def _pin(self, _=None):
         """Keep the present comparison, for later ones to be held against."""
         with self._telling():
-            self.pinned, self.pinned_scenario = views.compared(self.setting), self.scenario
+            self.pinned, self.pinned_scenario = None, self.scenario
+            self.pinned = views.compared(self.setting)
         self._redraw()
 
     def _step(self, direction: int):
@@ -276,7 +277,7 @@ class Explorer(W.VBox):
             with self._quietly():
                 self.slot.max = setting.scenario.slots - 1
             if view == "compare":
-                other = setting.scenario != self.pinned_scenario
+                other = self.pinned is not None and setting.scenario != self.pinned_scenario
                 self._show(views.compare(setting, self.pinned if other else None, self._since() if other else "", drawn))
             elif view == "timeline":
                 self._show(views.timeline(setting, self.looked_at.value, self.slot.value, drawn))
@@ -285,8 +286,10 @@ class Explorer(W.VBox):
             elif view == "convergence":
                 self._show(views.convergence(setting, self.slot.value))
             else:
-                if self._seen != view:
-                    self._clear()  # what another view showed
+                old = self.picture.value if self._seen == view else ""  # nothing else of another setting may stand meanwhile
+                self._clear()
+                self.picture.value, self._seen = old, view if old else ""
+                self.status.value = "<p>The sweep before, until this one is done.</p>" if old else ""
                 self._sweep(views.sweeping(setting, *self._swept()))
 
     def _swept(self) -> tuple[str, tuple]:

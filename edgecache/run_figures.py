@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import AutoLocator, ScalarFormatter
+from matplotlib.ticker import AutoLocator, MaxNLocator, ScalarFormatter
 
 from .books import CLOUD, HIT, MISS, Simulation
 from .comparison import OUTCOMES, RESOURCES, differences
@@ -43,7 +43,6 @@ def _blank(figure: Figure | None, height: float, shape: tuple[int, int], wspace:
         figure = Figure()
         FigureCanvasAgg(figure)
         figure.subplots(*shape, squeeze=False)
-    figure.legends.clear()
     for axis in figure.axes:
         for artist in (*axis.lines, *axis.patches, *axis.collections, *axis.texts):
             artist.remove()
@@ -54,6 +53,14 @@ def _blank(figure: Figure | None, height: float, shape: tuple[int, int], wspace:
         top=1 - margins["top"] / height, wspace=wspace, hspace=0.14,
     )  # fmt: skip
     return figure, figure.axes
+
+
+def _legend(figure: Figure, handles: list, labels: list[str], ncols: int):
+    """The legend on top, the old one where it says the same: what a label looks like never changes."""
+    if figure.legends and [text.get_text() for text in figure.legends[0].get_texts()] == labels:
+        return
+    figure.legends.clear()
+    figure.legend(handles, labels, ncols=ncols, **_LEGEND)
 
 
 def compared(means: pd.DataFrame, before: pd.DataFrame | None = None, figure: Figure | None = None) -> Figure:
@@ -88,12 +95,13 @@ def compared(means: pd.DataFrame, before: pd.DataFrame | None = None, figure: Fi
             axis.set(xlabel=LABELS[outcome].replace("\n", " "), xlim=(0, 1.04 * max(np.nanmax([*values, 0]), 1e-9)), yticks=places)
             axis.set(ylim=(len(real) - 0.4, -0.6), yticklabels=[])
             axis.xaxis.label.set_fontsize(8)
+            axis.xaxis.set_major_locator(MaxNLocator(4))
             axis.grid(axis="y", visible=False)
             axis.tick_params(axis="both", length=0, labelsize=8)
         axes[0].set_yticklabels([styles[name]["label"] for name in real["policy"]], fontsize=9)
         found = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
         handles = [Patch(facecolor="0.6"), Patch(facecolor="0.6", edgecolor="white", hatch="/////", linewidth=0), *found.values()]
-        figure.legend(handles, [PARTS["resource_cost"], PARTS["switching_cost"], *found], ncols=6, **_LEGEND)
+        _legend(figure, handles, [PARTS["resource_cost"], PARTS["switching_cost"], *found], ncols=6)
     return figure
 
 
@@ -139,7 +147,7 @@ def timeline(run: Simulation, slot: int, figure: Figure | None = None) -> Figure
         axis.set_yticklabels([services[model].replace("_", " ")[:24] for model in order])
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)
-        figure.legend(ncols=7, **_LEGEND)
+        _legend(figure, *axis.get_legend_handles_labels(), ncols=7)
     return figure
 
 
@@ -163,7 +171,7 @@ def capacity_use(runs: Mapping[str, Simulation], figure: Figure | None = None) -
             axis.set(ylabel=f"{title[0].upper()}{title[1:]}\n({unit})", ylim=(0, 1.12 * limit), xlim=(-0.5, len(used) - 0.5))
             axis.tick_params(labelbottom=place == len(axes) - 1)
         axes[-1].set_xlabel("Time slot")
-        figure.legend(*axes[0].get_legend_handles_labels(), ncols=7, **_LEGEND)
+        _legend(figure, *axes[0].get_legend_handles_labels(), ncols=7)
     return figure
 
 

@@ -25,7 +25,9 @@ from .simulator import simulate
 from .style import label, stands_for
 from .sweep import sweep
 
-REQUESTS = 300  # a sweep simulates about so many requests a point and policy, 1 to 5 replications, to take less than two seconds
+REQUESTS = (
+    2100  # a sweep simulates about so many requests a point, 1 to 5 replications of each policy, to take less than two seconds
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,14 @@ def played(scenario: Scenario, policy: str, seed: int) -> Simulation:
     return simulate(scenario, policy, seed)
 
 
-def _runs(setting: Setting) -> tuple[dict[str, Simulation], str]:
-    """The runs of the policies, by the name that each goes by on this server, and who is left out and why."""
+def _checked(setting: Setting) -> None:
     if not set(map(stands_for, setting.policies)) - set(BOUNDS):
         raise InputError("no policy is chosen to compare; choose one or more under Policies, bounds aside")
+
+
+def _runs(setting: Setting) -> tuple[dict[str, Simulation], str]:
+    """The runs of the policies, by the name that each goes by on this server, and who is left out and why."""
+    _checked(setting)
     runs, missing = {}, []
     for name in setting.policies:
         try:
@@ -113,16 +119,19 @@ def capacity(setting: Setting, figure: Figure | None = None) -> View:
 def convergence(setting: Setting, slot: int) -> View:
     """The generations of the GA at its first decision of a slot, with the chances that the run drew, and the optimum."""
     run = played(setting.scenario, "ga", setting.seed)
-    missed = np.flatnonzero((run.trace.slot == slot) & (run.outcome == MISS))
+    missed = np.flatnonzero(run.outcome == MISS)
     if not len(missed):
-        raise InputError(f"the GA decides nothing here: {explain(run, slot)}")
-    request = int(missed[0])
+        raise InputError("the GA decides nothing in this run, for nothing is missed")
+    request = int(missed[np.abs(run.trace.slot[missed] - slot).argmin()])  # where nothing is missed in the slot, the nearest
+    here = run.trace.slot[request]
+    nearest = "" if here == slot else f", the nearest with a miss to slot {slot}"
     decision, log = decision_at(run, request), evolution(run, request, setting.seed)
     least = decision.cost(Exact().decide(decision))
     optimal = np.flatnonzero(np.isclose(log["met"], least, rtol=1e-9, atol=0))
     found = f"meets the optimum in generation {optimal[0]}" if len(optimal) else f"does not meet the optimum, {least:.4g}"
+    service = setting.scenario.catalogue.services[decision.requested]
     words = (
-        f"Request {request}, for {setting.scenario.catalogue.services[decision.requested]}, is the first miss of slot {slot}; "
+        f"Request {request}, for {service}, is the first miss of slot {here}{nearest}; "
         f"models deployed then: {decision.deployed.sum()}. The GA {found} and stops after generation {log['generation'].iloc[-1]}.",
     )
     call = f"ec.simulate({setting.said}, 'ga', {setting.seed})"
@@ -132,6 +141,7 @@ def convergence(setting: Setting, slot: int) -> View:
 
 def sweeping(setting: Setting, name: str, values: Sequence[float]) -> Iterator[float | View]:
     """A sweep over a parameter or the seed: after each point how much is done (0 to 1), and in the end the view."""
+    _checked(setting)
     scenario, seeds = setting.scenario, name == "seed"
     present = setting.seed if seeds else getattr(scenario, name)
     values = sorted({*values, present})
@@ -142,7 +152,7 @@ def sweeping(setting: Setting, name: str, values: Sequence[float]) -> Iterator[f
         except InputError as error:
             impossible[value] = f"{error}"
     requests = np.mean([point.slots * point.requests_per_slot for point in points.values()])
-    replications = int(np.clip(REQUESTS / requests, 1, 5))
+    replications = int(np.clip(REQUESTS / requests / len(setting.policies), 1, 5))
     rows = []
     for done, (value, point) in enumerate(points.items(), 1):
         seed = value if seeds else setting.seed
@@ -151,6 +161,12 @@ def sweeping(setting: Setting, name: str, values: Sequence[float]) -> Iterator[f
         yield done / len(points)
     table = pd.concat(rows, ignore_index=True)
     words = [f"Each point: {replications} replication{'s' * (replications > 1)}, the same traces for every policy."]
+    cloud = (table["cloud_requests"] / table["requests"]).groupby(table[name]).mean()
+    if (cloud > 0).any():
+        words.append(
+            f"At {', '.join(f'{value:g}' for value in cloud[cloud > 0].index)} the server could not hold every model even if it "
+            f"were empty: the cloud serves up to {cloud.max():.0%} of the requests, which neither costs nor delays count."
+        )
     if impossible:
         worst = next(iter(impossible))
         words.append(f"Left out: {', '.join(f'{value:g}' for value in impossible)}. At {worst:g} {impossible[worst]}.")

@@ -15,6 +15,7 @@ from io import StringIO
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 import edgecache as ec
@@ -336,7 +337,24 @@ def test_two_visitors_at_once_do_not_mix(chromium, server, page):
     assert page.rows()["LFU"][0].startswith(_cost(ec.Scenario(gpu_memory_gb=1), "lfu"))
     assert other.rows()["LFU"][0].startswith(_cost(ec.Scenario(storage_gb=5), "lfu"))
     assert not other.wrong
+    kernels = _kernels(server)
+    other.context.unroute_all()  # what is said in leaving does not pass playwright's routes
+    other.page.goto("about:blank")  # who leaves takes the kernel along
+    page.page.wait_for_timeout(100)
+    for _ in range(100):
+        if _kernels(server) == kernels - 1:
+            break
+        page.page.wait_for_timeout(100)
+    assert _kernels(server) == kernels - 1
+    assert not other.wrong
     other.context.close()
+
+
+def _kernels(port: int) -> int:
+    """How many kernels the server at the port has."""
+    (server,) = {found.pid for found in psutil.net_connections() if found.status == "LISTEN" and found.laddr.port == port}
+    children = [child for child in psutil.Process(server).children() if child.status() != psutil.STATUS_ZOMBIE]
+    return sum("ipykernel_launcher" in " ".join(child.cmdline()) for child in children)
 
 
 def _get(port: int, path: str, **headers) -> int:
@@ -360,8 +378,6 @@ def test_nothing_but_the_widgets_reaches_the_kernel(server, visitor, page):
 
 def test_no_code_is_shown_and_the_page_listens_on_this_machine_alone(server, page):
     assert page.page.locator(".jp-InputArea, .jp-CodeMirrorEditor, .highlight").count() == 0
-    import psutil
-
     listening = {found.laddr.ip for found in psutil.net_connections() if found.status == "LISTEN" and found.laddr.port == server}
     assert listening == {"127.0.0.1"}
 
