@@ -1,6 +1,23 @@
-"""Settings that must stand before any kernel starts."""
+"""Settings that must stand before any kernel starts, and in which order the files are run."""
 
 import os
 
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would differ from run to run
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hijack the notebooks
+
+# Side by side, a file that takes long must not be begun last, or all but one process wait for it. xdist by itself begins with the
+# files of most tests; these begin, in this order, whatever their number of tests, and the others come as they are collected.
+LONG = (
+    "test_browser", "test_cli", "test_claims", "test_readme", "04-robustness", "test_sweep", "test_journal", "test_online",
+    "test_policies", "05-optimality", "03-resource-sweeps", "06-readings",
+)  # fmt: skip
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))

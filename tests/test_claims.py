@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -178,10 +179,13 @@ def test_every_simulated_claim_has_cases_of_every_verdict():
 
 
 def judged(name, means, **luck):
-    """The row of this claim, from a table for each parameter."""
+    """The row of this claim, from a table for each parameter; the others are left out, for their evidence takes a while."""
     tables = [made_up(parameter, costs, **{"seed": 10 * number, **luck}) for number, (parameter, costs) in enumerate(means.items())]
-    found = judge(tables)
-    return found[found["claim"] == name].iloc[0], tables
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims, "SIMULATED", [claim for claim in SIMULATED if claim.name == name])
+        found = judge(tables)
+    assert found["claim"].tolist() == [name]
+    return found.iloc[0], tables
 
 
 @pytest.mark.parametrize(("name", "word", "where", "means"), CASES)
@@ -321,10 +325,10 @@ def test_without_a_test_the_means_decide():
 # ---- the rule of a verdict
 
 
-def hall(margin):
-    """Hall's (1992) transformation of the t score, T + g (T**2 / 3 + 1 / 6) / sqrt(n) + g**2 T**3 / (27 n), as a p value."""
-    n = len(margin)
-    score, skew = ttest_1samp(margin, 0).statistic, ((margin - margin.mean()) ** 3).mean() / margin.std(ddof=1) ** 3
+def hall(margins):
+    """Hall's (1992) transformation of the t score, T + g (T**2 / 3 + 1 / 6) / sqrt(n) + g**2 T**3 / (27 n), as p values."""
+    n, beyond = margins.shape[1], margins - margins.mean(axis=1, keepdims=True)
+    score, skew = ttest_1samp(margins, 0, axis=1).statistic, (beyond**3).mean(axis=1) / margins.std(axis=1, ddof=1) ** 3
     return student.sf(score + skew * (score**2 / 3 + 1 / 6) / n**0.5 + skew**2 * score**3 / (27 * n), n - 1)
 
 
@@ -334,11 +338,10 @@ def rule(groups, costs, level):
     held, failed = True, False
     for needed, statements in groups:
         spare = len(statements) - needed + 1
-        true, false = 0, 0
-        for s in statements:
-            margin = ((1 - s.bar) * costs[s.other] - costs[s.cell]) * (-1 if s.at_most else 1)
-            true += max(ttest_1samp(margin, 0, alternative="greater").pvalue, hall(margin)) < level / spare
-            false += max(ttest_1samp(margin, 0, alternative="less").pvalue, hall(-margin)) < level / every
+        margins = np.array([((1 - s.bar) * costs[s.other] - costs[s.cell]) * (-1 if s.at_most else 1) for s in statements])
+        greater, less = (ttest_1samp(margins, 0, axis=1, alternative=way).pvalue for way in ("greater", "less"))
+        true = (np.maximum(greater, hall(margins)) < level / spare).sum()
+        false = (np.maximum(less, hall(-margins)) < level / every).sum()
         held, failed = held and true >= needed, failed or false >= spare
     return "holds" if held else "fails" if failed else "undecided"
 
@@ -507,6 +510,16 @@ def test_a_sweep_of_the_shipped_scenario_is_judged_as_the_ledger_plays_it():
 
 # ---- how often chance alone decides
 
+
+@pytest.fixture(autouse=True, scope="module")
+def quantiles():
+    """The quantiles of Student's t, each computed once: the same few are asked for by a hundred thousand verdicts."""
+    known = cache(student.isf)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(student, "isf", lambda levels, freedom: known(tuple(levels), freedom))
+        yield
+
+
 SHORT = (10, 20, 40, 80)  # looks, as of a sequential stop
 NULLS = 1000
 # At most 5 % of verdicts may be wrong, here 50 of 1,000. Were the true rate 5 %, more than 50 would come in 46 % of all seeds, and
@@ -634,10 +647,10 @@ GROUPS = {claim.name: claim.groups(POINTS) for claim in SIMULATED}
 CELLS = sorted({cell for claim in SIMULATED for s in claim.statements(POINTS) for cell in (s.cell, s.other)})
 
 
-def wrong_ledgers(world, wrong, luck, common):
-    """How many of a thousand ledgers have a wrong verdict, and how often each verdict came; `wrong` names those of each claim."""
+def wrong_ledgers(world, wrong, luck, common, nulls):
+    """How many of so many ledgers have a wrong verdict, and how often each verdict came; `wrong` names those of each claim."""
     rng, test, count, seen = np.random.default_rng(2), claims.Test(looks=len(SHORT)), 0, {}
-    for _ in range(NULLS):
+    for _ in range(nulls):
         shared = lucky(rng, common, SHORT[-1])
         costs = {cell: world(cell) * shared * lucky(rng, luck, SHORT[-1]) for cell in CELLS}
         words = {name: stopped(groups, costs, SHORT, test)[0] for name, groups in GROUPS.items()}
@@ -662,7 +675,7 @@ CHANCE = {
 
 def test_a_ledger_of_chance_alone_is_seldom_wrong():
     """Where every policy costs the same everywhere. What is true of that is told: there is no reduction, and costs are stable."""
-    count, seen = wrong_ledgers(lambda cell: 10.0, CHANCE, 0.1, 0.3)
+    count, seen = wrong_ledgers(lambda cell: 10.0, CHANCE, 0.1, 0.3, NULLS)
     assert count <= ALLOWED
     assert seen["headline-reduction", "fails"] == NULLS
     assert seen["stable-over-slots", "holds"] > NULLS / 2
@@ -686,7 +699,12 @@ EDGE = {
 
 
 def test_a_ledger_of_claims_on_their_edge_is_seldom_wrong():
-    """Every claim rests on one statement at its very bar, so that any verdict is wrong; but for one, which lfu breaks by far."""
+    """Every claim rests on one statement at its very bar, so that any verdict is wrong; but for one, which lfu breaks by far.
+
+    Were the level not split over claims, 12.4 % of these ledgers would be wrong: 400 of them show more than 20 in all seeds but
+    one of two million, and more would tell no better. As it is, about one in a thousand is wrong.
+    """
+    nulls = 400
     world = {
         (parameter, value, policy): float(mean)
         for parameter, policies in EDGE.items()
@@ -694,9 +712,9 @@ def test_a_ledger_of_claims_on_their_edge_is_seldom_wrong():
         for value, mean in zip(POINTS[parameter], np.broadcast_to(means, len(POINTS[parameter])), strict=True)
     }
     wrong = dict.fromkeys(SIMULATED_CLAIMS, DECIDED) | {"lowest-over-gpu": ["holds"]}
-    count, seen = wrong_ledgers(world.__getitem__, wrong, 0.05, 0.3)
-    assert 0 < count <= ALLOWED
-    assert seen["lowest-over-gpu", "fails"] == NULLS
+    count, seen = wrong_ledgers(world.__getitem__, wrong, 0.05, 0.3, nulls)
+    assert 0 < count <= ALLOWED * nulls / NULLS
+    assert seen["lowest-over-gpu", "fails"] == nulls
 
 
 def test_a_clear_ledger_is_decided_at_the_first_look():

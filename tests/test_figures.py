@@ -124,7 +124,7 @@ FIGURES |= {
 def test_no_text_leaves_the_figure(name):
     figure = FIGURES[name]()
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    figure.draw_without_rendering()
     page = figure.bbox
     axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
     beyond = {  # labels of ticks beyond the axis' ends, which are not drawn
