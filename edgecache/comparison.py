@@ -61,8 +61,11 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
 def ranking(table: pd.DataFrame) -> str:
     """Who costs least, and with whom users wait least, in two sentences."""
     own, apart = policies_of(table), differences(table).set_index("policy")
+    if not len(own):
+        return ""
     tied = [name for name in own["policy"] if _same(table, "total_cost", name, own["policy"][0])]
-    others = [f"{_name(name)} ({_percent(apart.loc[name, 'total_cost'])})" for name in own["policy"] if name not in tied]
+    costs = zip(own["policy"], own["total_cost"], strict=True)
+    others = [f"{_name(name)} ({_percent(apart.loc[name, 'total_cost'], cost)})" for name, cost in costs if name not in tied]
     then = f"; then {', '.join(others)}" if others else ""
     said = f"{_listed(tied)} cost{'s' * (len(tied) == 1)} least, {own['total_cost'][0]:.3g} a slot{then}."
     waits = own.dropna(subset="service_delay_s").sort_values("service_delay_s", kind="stable", ignore_index=True)
@@ -80,22 +83,25 @@ def ranking(table: pd.DataFrame) -> str:
 def scarcity(table: pd.DataFrame) -> str:
     """What the server cannot hold at all, and which resource had no room for newcomers, over all policies of the comparison."""
     own = policies_of(table)
-    misses, said = own["misses"].sum(), ""
-    cloud, requests = int(own["cloud_requests"].iloc[0]), int(own["requests"].iloc[0])
+    misses, said, none = own["misses"].sum(), "", "No resource is scarce: "
+    cloud, requests = int(table["cloud_requests"].iloc[0]), int(table["requests"].iloc[0])
     if cloud:
-        said = (
+        said, none = (
             f"{cloud} of {requests} requests are for models that this server could not hold even if it were empty: the cloud "
-            "serves them, and neither costs nor delays count them. "
+            "serves them, and neither costs nor delays count them. ",
+            "Of the others: ",
         )
     if not misses:
-        return f"{said}Nothing was missed."
+        return f"{said}{none}nothing was missed."
     shares = {words: own[f"crowded_{name}"].sum() / misses for name, (words, _) in RESOURCES.items()}
     most = [words for words, share in shares.items() if share == max(shares.values())]
     if not max(shares.values()):
-        return f"{said}At every miss there was room for the requested model beside what was deployed."
+        return f"{said}{none}at every miss there was room for the requested model beside what was deployed."
     rest = " and ".join(f"{words} at {share:.0%}" for words, share in shares.items() if words not in most)
-    here = f"What limits this server most is its {' and '.join(most)}: no room for the requested model at"
-    return f"{said}{here} {max(shares.values()):.0%} of the misses{', ' + rest if rest else ''}."
+    here = (
+        f"What limits this server is its {' and '.join(most)}: {'it' if len(most) == 1 else 'they'} had no room for the requested"
+    )
+    return f"{said}{here} model at {max(shares.values()):.0%} of the misses{', ' + rest if rest else ''}."
 
 
 def change(table: pd.DataFrame, before: pd.DataFrame) -> str:
@@ -103,11 +109,10 @@ def change(table: pd.DataFrame, before: pd.DataFrame) -> str:
     both = [name for name in policies_of(table)["policy"] if name in set(before["policy"])]
     if len(both) < 2:
         return ""
-    old = [name for name in policies_of(before)["policy"] if name in both]
-    places = [(name, old.index(name), place) for place, name in enumerate(both)]
-    moved = [f"{_name(name)} from {was + 1} to {place + 1}" for name, was, place in places if was != place]
-    said = f"The ranking by cost changes: {', '.join(moved)}." if moved else "The ranking by cost stays as it was."
     now, then = table.set_index("policy").loc[both], before.set_index("policy").loc[both]
+    places = [(name, _place(then["total_cost"], name), _place(now["total_cost"], name)) for name in both]
+    moved = [f"{_name(name)} from {was} to {place}" for name, was, place in places if was != place]
+    said = f"The ranking by cost changes: {', '.join(moved)}." if moved else "The ranking by cost stays as it was."
     shift = (now["total_cost"] - then["total_cost"]).abs()
     if shift.max() <= 1e-9 * max(then["total_cost"].abs().max(), 1e-300):
         return f"{said} No cost changes."
@@ -120,9 +125,9 @@ def change(table: pd.DataFrame, before: pd.DataFrame) -> str:
 def _reason(name: str, word: str, now: pd.DataFrame, then: pd.DataFrame) -> str:
     now, then = now.loc[name], then.loc[name]
     resources = list(RESOURCES.items())[:2]
-    if now["total_cost"] == then["total_cost"]:
+    if all(now[column] == then[column] for column in ("total_cost", *(f"used_{resource}" for resource, _ in resources))):
         stays = " and ".join(f"{now[f'used_{resource}']:.3g} {unit} of {words}" for resource, (words, unit) in resources)
-        return f"{_name(name)} does not change: it keeps {stays}, as before."
+        return f"{_name(name)} does not change: it keeps {stays} as before."
     kept, evicted = (_more(now[part] - then[part]) for part in ("resource_cost", "switching_cost"))
     held = ", ".join(
         f"{now[f'used_{resource}']:.3g} {unit} of {words} instead of {then[f'used_{resource}']:.3g}"
@@ -135,13 +140,18 @@ def _reason(name: str, word: str, now: pd.DataFrame, then: pd.DataFrame) -> str:
     return f"{said}, and its users wait {waits[0]:.3g} s instead of {waits[1]:.3g}."
 
 
+def _place(costs: pd.Series, name: str) -> int:
+    """The rank of a policy by cost; equal ones, but for rounding, share it."""
+    return 1 + int((costs < costs[name] * (1 - 1e-9)).sum())
+
+
 def _more(amount: float) -> str:
     return f"{abs(amount):.3g} {'more' if amount > 0 else 'less'}" if amount else "as much"
 
 
-def _percent(share: float) -> str:
-    if not np.isfinite(share):
-        return "more"
+def _percent(share: float, cost: float) -> str:
+    if not np.isfinite(share):  # of nothing
+        return f"{cost:.3g}"
     return f"{share:+.0%}" if share >= 0.005 else f"+{100 * share:.1g}%"
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from html import escape
+from numbers import Integral, Real
 
 import ipywidgets as W
 import numpy as np
@@ -71,11 +72,11 @@ def put(slider: W.SelectionSlider, name: str, value: float) -> None:
     """Move a slider to a value, with a stop there where it has none. Raises InputError for a value out of its range."""
     stops = [stop for _, stop in slider.options]
     whole = all(isinstance(stop, int) for stop in stops)
-    kind, words = (int, "whole numbers ") if whole else (int | float, "")
+    kind, words = (Integral, "whole numbers ") if whole else (Real, "")
     if isinstance(value, bool) or not isinstance(value, kind) or not stops[0] <= value <= stops[-1]:
         raise InputError(f"{name} is {value!r}; its slider takes {words}from {stops[0]:g} to {stops[-1]:g}")
     if value not in stops:
-        slider.options = _shown(sorted([*stops, value if whole else float(value)]))
+        slider.options = _shown(sorted([*stops, int(value) if whole else float(value)]))
     slider.value = value
 
 

@@ -48,7 +48,7 @@ def evolution(run: Simulation, request: int, seed: np.random.SeedSequence | int 
     where the run is another policy's or the request was no miss.
     """
     ga = POLICIES["ga"]
-    if run.policy != ga.name or run.outcome[request] != MISS:
+    if run.policy != ga.name or not 0 <= request < len(run.trace) or run.outcome[request] != MISS:
         raise InputError(f"request {request} of {run.policy!r} is no decision of the GA's")
     rng = np.random.default_rng(random_stream(seed, replication, 1))
     rng.bit_generator.advance(int((run.outcome[:request] == MISS).sum()) * (ga.generations + 1) * ga.population)

@@ -25,7 +25,7 @@ from .scenario import OPEN, Scenario
 from .style import label
 from .views import Setting, View
 
-LARGEST = 1_000_000  # bytes of an uploaded catalogue
+LARGEST, MOST_MODELS = 1_000_000, 1000  # bytes and models of an uploaded catalogue
 CSS = (Path(__file__).parent / "page/explorer.css").read_text()
 
 
@@ -45,8 +45,8 @@ class Explorer(W.VBox):
         self._drawn: dict[str, Figure] = {}  # by view, to be drawn in anew
         self._seen = ""  # the view that stands there
         self._quiet = False  # do changes wait for each other?
-        self._models, self._file = (load_catalogue(catalogue) if catalogue else self._shipped), catalogue
-        self._first, self.pinned, self.pinned_scenario = (self._models, self._file), None, None
+        self._models, self._file = (load_catalogue(catalogue) if catalogue else self._shipped), str(catalogue)
+        self._first, self.pinned = (self._models, self._file), None
         self._build()
         self.catalogue.value = self._about_catalogue()
         sides = W.Box([_classed(self._controls(), "controls"), _classed(self._view(), "view")])
@@ -68,7 +68,7 @@ class Explorer(W.VBox):
     def scenario(self) -> Scenario:
         """What the controls say. Raises InputError where no server can be so."""
         values = {name: slider.value for name, slider in self.sliders.items() if name != "seed"}
-        return Scenario(catalogue=self._models).vary(reading=self.reading.value, **values)
+        return Scenario().vary(reading=self.reading.value, catalogue=self._models, **values)
 
     @property
     def names(self) -> list[str]:
@@ -188,7 +188,7 @@ class Explorer(W.VBox):
     def _pin(self, _=None):
         """Keep the present comparison, for later ones to be held against."""
         with self._telling():
-            self.pinned, self.pinned_scenario = None, self.scenario
+            self.pinned, self.pinned_scenario, self.pinned_seed = None, self.scenario, self.seed.value
             self.pinned = views.compared(self.setting)
         self._redraw()
 
@@ -213,7 +213,10 @@ class Explorer(W.VBox):
         try:
             if len(content) > LARGEST:
                 raise InputError(f"{name} has {len(content)} bytes; a catalogue may have {LARGEST}")
-            self._models, self._file = parse_catalogue(content, name), name
+            models = parse_catalogue(content, name)
+            if len(models) > MOST_MODELS:
+                raise InputError(f"{name} has {len(models)} models; the explorer takes {MOST_MODELS}")
+            self._models, self._file = models, name
         except InputError as error:
             self.catalogue.value = f'<p class="problem" role="alert">{escape(str(error))}. The catalogue stays as it was.</p>'
         else:
@@ -277,7 +280,7 @@ class Explorer(W.VBox):
             with self._quietly():
                 self.slot.max = setting.scenario.slots - 1
             if view == "compare":
-                other = self.pinned is not None and setting.scenario != self.pinned_scenario
+                other = self.pinned is not None and (setting.scenario, setting.seed) != (self.pinned_scenario, self.pinned_seed)
                 self._show(views.compare(setting, self.pinned if other else None, self._since() if other else "", drawn))
             elif view == "timeline":
                 self._show(views.timeline(setting, self.looked_at.value, self.slot.value, drawn))
@@ -323,6 +326,7 @@ class Explorer(W.VBox):
         """What is other than in the pinned view."""
         now, then = self.scenario, self.pinned_scenario
         pairs = [(c.text, getattr(then, c.name), getattr(now, c.name)) for c in CONTROLS if c.name != "seed"]
+        pairs.append(("Seed", self.pinned_seed, self.seed.value))
         differ = [f"{text} {old:g} to {new:g}" for text, old, new in pairs if old != new]
         return f"Since the pinned view ({', '.join(differ)}):" if differ else "Since the pinned view:"
 

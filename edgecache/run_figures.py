@@ -144,7 +144,7 @@ def timeline(run: Simulation, slot: int, figure: Figure | None = None) -> Figure
         left = len(services) - len(order)
         axis.set(xlabel="Time slot" + f" ({left} models that are asked for less are not shown)" * (left > 0),
                  xlim=(-0.5, trace.slots - 0.5), ylim=(len(order) - 0.4, -0.6), yticks=range(len(order)))  # fmt: skip
-        axis.set_yticklabels([services[model].replace("_", " ")[:24] for model in order])
+        axis.set_yticklabels([services[model].replace("_", " ")[:24].replace("$", r"\$") for model in order])
         axis.grid(axis="y", visible=False)
         axis.tick_params(axis="y", length=0)
         _legend(figure, *axis.get_legend_handles_labels(), ncols=7)

@@ -62,17 +62,18 @@ def _checked(setting: Setting) -> None:
         raise InputError("no policy is chosen to compare; choose one or more under Policies, bounds aside")
 
 
-def _runs(setting: Setting) -> tuple[dict[str, Simulation], str]:
-    """The runs of the policies, by the name that each goes by on this server, and who is left out and why."""
+def _runs(setting: Setting) -> tuple[dict[str, Simulation], list[str], str]:
+    """The runs, by the name that each policy goes by on this server; which policies those are; and who is left out and why."""
     _checked(setting)
-    runs, missing = {}, []
+    runs, names, missing = {}, [], []
     for name in setting.policies:
         try:
             run = played(setting.scenario, name, setting.seed)
             runs[run.policy] = run
+            names.append(name)
         except TooManyDeployments as error:
             missing.append(f"{label(name)} is left out: {error}.")
-    return runs, " ".join(missing)
+    return runs, names, " ".join(missing)
 
 
 def compared(setting: Setting) -> pd.DataFrame:
@@ -82,12 +83,12 @@ def compared(setting: Setting) -> pd.DataFrame:
 
 def compare(setting: Setting, before: pd.DataFrame | None = None, since: str = "", figure: Figure | None = None) -> View:
     """Policies side by side; `before` is another comparison to hold it against, and `since` says what differs from there."""
-    runs, missing = _runs(setting)
+    runs, names, missing = _runs(setting)
     table = comparison(runs)
     words = [ranking(table), scarcity(table)]
     if before is not None and (changed := change(table, before)):
         words.append(f"{since} {changed}")
-    line = f"ec.sweep({{}}, {list(setting.policies)}, 1, {setting.said}, seed={setting.seed})"
+    line = f"ec.sweep({{}}, {names}, 1, {setting.said}, seed={setting.seed})"
     drawn = run_figures.compared(table, before, figure)
     return View(drawn, table, (*words, *filter(None, [missing])), line, _rows(table, before))
 
@@ -108,11 +109,11 @@ def timeline(setting: Setting, policy: str, slot: int, figure: Figure | None = N
 
 def capacity(setting: Setting, figure: Figure | None = None) -> View:
     """What the policies compared have in use over time, against the limits."""
-    runs, missing = _runs(setting)
+    runs, names, missing = _runs(setting)
     columns = ["storage_gb", "gpu_memory_gb", "power_kw"]
     used = [pd.DataFrame(run.used, columns=columns).assign(policy=name).rename_axis("slot") for name, run in runs.items()]
     words = (scarcity(comparison(runs)), "Power includes what the server draws whatever is deployed.", *filter(None, [missing]))
-    line = f"{{name: ec.simulate({setting.said}, name, {setting.seed}).used for name in {list(setting.policies)}}}"
+    line = f"{{name: ec.simulate({setting.said}, name, {setting.seed}).used for name in {names}}}"
     return View(run_figures.capacity_use(runs, figure), pd.concat(used).reset_index(), words, line)
 
 
@@ -155,9 +156,10 @@ def sweeping(setting: Setting, name: str, values: Sequence[float]) -> Iterator[f
     replications = int(np.clip(REQUESTS / requests / len(setting.policies), 1, 5))
     rows = []
     for done, (value, point) in enumerate(points.items(), 1):
-        seed = value if seeds else setting.seed
-        rows.append(sweep({}, setting.policies, replications, point, seed=seed, jobs=1, progress=False))
-        rows[-1].insert(0, name, value)
+        seed, vary = (value, {}) if seeds else (setting.seed, {name: [value]})
+        rows.append(sweep(vary, setting.policies, replications, point, seed=seed, jobs=1, progress=False))
+        if seeds:
+            rows[-1].insert(0, name, value)
         yield done / len(points)
     table = pd.concat(rows, ignore_index=True)
     words = [f"Each point: {replications} replication{'s' * (replications > 1)}, the same traces for every policy."]
@@ -203,7 +205,7 @@ def _rows(table: pd.DataFrame, before: pd.DataFrame | None) -> str:
                 cell += f" ({100 * more:+.0f}{' points' if column == 'hit_ratio' else '%'})"
             if name in was:
                 cell += f'<span class="was">was {form.format(was[name][column])}</span>'
-            cells.append(f"<td>{cell.replace('nan', 'none')}</td>")
+            cells.append(f"<td>{cell.replace('nan%', 'none').replace('nan', 'none')}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f'<th scope="col">{title}</th>' for title, _ in COLUMNS.values())
     head = f'<table><thead><tr><th scope="col">Policy</th>{heads}</tr></thead>'

@@ -2,10 +2,9 @@
 
 import fcntl
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 import zlib
 from collections import Counter
@@ -18,6 +17,8 @@ from edgecache import InputError, readings, search
 from edgecache.journal import Journal
 
 COUNT = 7
+FORKS = multiprocessing.get_context("forkserver")  # a process at once, whose parent has imported all that it needs
+FORKS.set_forkserver_preload(["edgecache.search"])
 
 
 def line_of(key, value):
@@ -176,26 +177,30 @@ def test_what_came_before_a_task_that_raises_is_kept(tmp_path, marks, jobs):
 
 # ---- one writes at a time
 
-HOLD = (
-    "import sys; from pathlib import Path; from edgecache.journal import Journal\n"
-    "journal = Journal(Path(sys.argv[1]), print); print('ready', flush=True); sys.stdin.read()"
-)
+
+def holding(path, told):
+    """Write the journal until it is killed."""
+    with Journal(path, print):
+        told.send("ready")
+        time.sleep(600)
 
 
 def test_a_second_writer_is_refused_and_changes_nothing(tmp_path):
     run(tmp_path)
     path = tmp_path / "journal"
-    command = [sys.executable, "-c", HOLD, path]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
-        try:
-            assert first.stdout.readline() == b"ready\n"
-            raw = path.read_bytes() + b"damage"
-            path.write_bytes(raw)  # the file that the first has open
-            with pytest.raises(InputError, match="another search is writing") as raised:
-                run(tmp_path)
-            assert str(path) in str(raised.value) and path.read_bytes() == raw
-        finally:
-            first.kill()
+    ours, theirs = FORKS.Pipe()
+    first = FORKS.Process(target=holding, args=(path, theirs))
+    first.start()
+    try:
+        assert ours.poll(60) and ours.recv() == "ready"
+        raw = path.read_bytes() + b"damage"
+        path.write_bytes(raw)  # the file that the first has open
+        with pytest.raises(InputError, match="another search is writing") as raised:
+            run(tmp_path)
+        assert str(path) in str(raised.value) and path.read_bytes() == raw
+    finally:
+        first.kill()
+        first.join()
     assert run(tmp_path)[0] == TRUTH, "the lock ends with its process"
 
 
@@ -232,14 +237,21 @@ def test_of_two_that_mend_at_the_same_moment_one_is_refused(tmp_path, monkeypatc
 
 # ---- SIGKILL: the search goes on where it was, and its table is that of a search that was never stopped
 
-SEARCH = (
-    "import sys; from pathlib import Path; from edgecache import search; search.CHUNK = 1\n"
-    "search.search({count}, work=Path(sys.argv[1]), jobs=int(sys.argv[2]), progress=False)"
-)
-RECONSIDER = (
-    "import sys; from pathlib import Path; from edgecache import readings, search; search.BEST_LOOKS = (2,)\n"
-    "search.reconsider(readings.design({count}), work=Path(sys.argv[1]), jobs=int(sys.argv[2]), progress=False)"
-)
+
+def searching(folder, jobs):
+    """A search of its own session, a reading a line."""
+    os.setsid()
+    search.CHUNK = 1
+    search.search(READINGS, work=folder, jobs=jobs, progress=False)
+
+
+def reconsidering(folder, jobs):
+    """A second look of its own session, at all of a design."""
+    os.setsid()
+    search.BEST_LOOKS = (2,)
+    search.reconsider(readings.design(BEST), work=folder, jobs=jobs, progress=False)
+
+
 READINGS, BEST = 60, 30
 
 
@@ -248,28 +260,29 @@ def lines(folder):
     return b"".join(file.read_bytes() for file in folder.glob("*.jsonl")).splitlines(keepends=True)
 
 
-def kill_at(count, folder, code, jobs, everyone):
+def kill_at(count, folder, what, jobs, everyone):
     """Kill a run (and its workers, if `everyone`) once its journal has so many lines; its group and the lines that it left."""
-    run = subprocess.Popen([sys.executable, "-c", code, folder, str(jobs)], start_new_session=True)
+    run = FORKS.Process(target=what, args=(folder, jobs))
+    run.start()
     deadline = time.monotonic() + 120
     try:
         while len(lines(folder)) < count:
-            assert run.poll() is None, "it ended before it could be killed"
+            assert run.is_alive(), "it ended before it could be killed"
             assert time.monotonic() < deadline, "it does not get on"
             time.sleep(0.002)
-        run.kill()
     except AssertionError:
         everyone = True
         raise
     finally:
         if everyone:
-            os.killpg(run.pid, signal.SIGKILL)  # the parent, not yet waited for, still holds the group's number
-        run.wait()
+            end([run.pid])
+        run.kill()
+        run.join()
     return run.pid, lines(folder)
 
 
 def end(groups):
-    """End what is left of the groups of killed runs: idle workers."""
+    """End what is left of these groups: the run and its workers, or workers that a killed run left idle."""
     for group in groups:
         try:
             os.killpg(group, signal.SIGKILL)
@@ -296,7 +309,7 @@ def test_a_search_that_was_killed_ends_with_the_same_bytes_and_computes_nothing_
     work, groups, before = tmp_path / "work", [], []
     try:
         for count, everyone in KILLS[jobs]:
-            group, left = kill_at(count, work, SEARCH.format(count=READINGS), jobs, everyone)
+            group, left = kill_at(count, work, searching, jobs, everyone)
             groups.append(group)
             assert count <= len(left) < READINGS
             whole = [line for line in before if line.endswith(b"\n")]
@@ -317,7 +330,7 @@ def test_a_search_that_was_killed_ends_with_the_same_bytes_and_computes_nothing_
 def test_a_second_look_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2,))
     chosen = readings.design(BEST)
-    _, left = kill_at(2, tmp_path / "killed", RECONSIDER.format(count=BEST), 1, True)
+    _, left = kill_at(2, tmp_path / "killed", reconsidering, 1, True)
     assert 2 <= len(left) < BEST
     some = partial(search.reconsider, chosen.iloc[:4], jobs=1, progress=False)
     found, truth = some(work=tmp_path / "killed", report=lambda _: None), some(work=tmp_path / "whole", report=pytest.fail)

@@ -2,7 +2,7 @@
 
 import ast
 import shutil
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
+from SALib.analyze import rbd_fast
 
 import edgecache
 from edgecache import READINGS, InputError, batch, ledger, readings, search
@@ -295,6 +296,7 @@ PACKAGE = Path(edgecache.__file__).parent
 MODULES = sorted(file.stem for file in PACKAGE.glob("*.py"))
 
 
+@cache
 def imports(stem):
     """The package's modules that a module imports, wherever in it."""
     found = set()
@@ -352,10 +354,10 @@ def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatc
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A search of seconds: twenty of the best, two replications a look."""
+    """A search of seconds: ten of the best, two replications a look."""
     of = partial(ledger.ledger, looks=(2, 3))
     monkeypatch.setattr(search, "ledger", lambda scenario, *names, looks=None, **setting: of(scenario, *names, **setting))
-    monkeypatch.setattr(search, "best", lambda table: best(table, 20))
+    monkeypatch.setattr(search, "best", lambda table: best(table, 10))
 
     def quick(folder, **setting):
         search.find(folder / "results", folder / "work", count=100, named=("literal", "delay"), **(QUIET | setting))
@@ -367,6 +369,7 @@ FILES = ["claims.csv", "readings-best.csv", "readings-sensitivity.csv", "reading
 
 
 def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, capsys, table, monkeypatch):
+    monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
     quick(tmp_path)
     told, results = capsys.readouterr().out, tmp_path / "results"
     assert "anew" not in told
@@ -375,8 +378,8 @@ def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, c
     assert_frame_equal(found.assign(**{name: found[name].astype(object) for name in SWITCHES}), table, check_dtype=False)
     assert f"100 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
     again = pd.read_csv(results / "readings-best.csv")
-    chosen = best(table, 20).index
-    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 20 * len(SLACKS)
+    chosen = best(table, 10).index
+    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 10 * len(SLACKS)
     assert f"closest: reading {closest(table, again)}, " in told
     claims = pd.read_csv(results / "claims.csv")
     assert list(claims["reading"]) == ["literal"] * len(CLAIMS) + ["delay"] * len(CLAIMS)
@@ -399,14 +402,25 @@ def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, c
 
 
 def test_find_is_the_same_at_any_number_of_jobs(tmp_path, quick, monkeypatch):
-    # made-up results; what is simulated is compared in test_journal.py
-    monkeypatch.setattr(search, "judged", made_up_result)
+    # made-up results, of which only some vary; what is simulated is compared in test_journal.py
+    monkeypatch.setattr(search, "judged", made_up_in_part)
     monkeypatch.setattr(search, "_reconsidered", judged_by_size)
     monkeypatch.setattr(search, "_named", partial(made_up_ledger, "made up"))
     for jobs in (1, 2):
         quick(tmp_path / str(jobs), jobs=jobs)
     for name in FILES:
         assert (tmp_path / "1/results" / name).read_bytes() == (tmp_path / "2/results" / name).read_bytes(), name
+
+
+def made_up_in_part(parameters):
+    """A result of which two claims and a measure vary, to both sides of nothing."""
+    first, second, *rest, last = made_up_result(parameters)
+    return [first, second, *(0.5 for _ in rest), last]
+
+
+def few_resamples(*arguments, analyze=rbd_fast.analyze, **setting):
+    """As RBD-FAST: the shares are those of all resamples, their spreads coarser and as reproducible."""
+    return analyze(*arguments, **setting | {"num_resamples": 4})
 
 
 def made_up_ledger(claim, reading):
