@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import uuid
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
@@ -131,7 +132,7 @@ class Visitor:
         return {cells[0]: cells[1:] for cells in (re.split(r"\t", row.strip()) for row in rows)}
 
     def accessible(self) -> list[str]:
-        axe = Path(sys.modules["axe_playwright_python"].__file__).parent / "axe.min.js"
+        axe = Path(find_spec("axe_playwright_python").origin).parent / "axe.min.js"
         if not self.page.evaluate("typeof window.axe === 'object'"):
             self.page.evaluate(axe.read_text())
         found = self.page.evaluate("axe.run({preload: false})")["violations"]
@@ -146,8 +147,6 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def visitor(chromium, server):
-    import axe_playwright_python  # noqa: F401
-
     found = Visitor(chromium, f"http://127.0.0.1:{server}/").ready()
     yield found
     assert not found.wrong
