@@ -1,13 +1,13 @@
 # `make` lists the targets. Each one makes .venv first, from the hash-pinned lock.
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK_FLAGS := --all-extras --group dev --universal --python-version 3.11 \
+LOCK_FLAGS := --extra cluster --extra app --extra report --extra profile --extra test --group dev --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate --fork-strategy fewest -q
 # .venv is made anew when the lock or the Python version changes
 STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
 .DEFAULT_GOAL := help
-.PHONY: help env figures test bench readings readme notebooks report app lab screenshots environment lock clean
+.PHONY: help env figures test bench readings readme notebooks profile report app lab screenshots environment lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ test: $(STAMP) ## prove it: the tests, and every notebook at quick size
 
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
 	$(BIN)/python tools/bench.py
+
+profile: $(STAMP) ## measure real networks on this machine, into build/profile/ (PRESET=paper for 30 cycles of 10)
+	$(BIN)/edgecache profile --preset $(or $(PRESET),quick) --out build/profile/profile.csv
+	$(BIN)/edgecache replay build/profile/profile.csv --reading delay
 
 app: $(STAMP) ## serve the explorer as a page, on this machine alone
 	$(BIN)/edgecache app $(if $(PORT),--port $(PORT))

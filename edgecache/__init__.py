@@ -1,9 +1,11 @@
 """edgecache: which generative AI models should an edge server keep deployed?
 
 Read the modules in this order: errors, catalogue, named, scenario, demand, costs, decision, optimal, genetic, books, deployments,
-online, offline, policies, simulator, batch, explain, sweep, gaps, profiling, claims, ledger, readings, journal, search, comparison,
-style, figures, gap_figures, claim_figures, run_figures, views, controls, explorer, reproduce, app. Each imports only from those
-before it; those after profiling are not imported here: they draw, search, or serve.
+online, offline, policies, simulator, batch, explain, sweep, gaps, delays, claims, ledger, readings, journal, search, comparison,
+machine, energy, network, onnx_graph, onnx_networks, onnx_backend, torch_networks, torch_backend, worker, profiles, profiling,
+replay, style, figures, gap_figures, claim_figures, run_figures, profile_figures, views, controls, explorer, reproduce, app,
+options, measuring. Each imports only from those before it; those after delays are not imported here: they search, measure, draw,
+or serve.
 """
 
 from .books import Simulation

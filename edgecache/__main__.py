@@ -9,6 +9,8 @@ import click
 import pandas as pd
 
 from .errors import InputError
+from .measuring import profile, replay
+from .options import scenario_of, scenario_options
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -20,46 +22,8 @@ def cli(context):
         click.echo(context.get_help())
 
 
-SCENARIO_OPTIONS = (
-    click.option("--reading", metavar="NAME", help="A named reading of the paper: literal (the default), closest or delay."),
-    click.option("--catalogue", type=Path, metavar="FILE", help="CSV of models; the shipped ten services without it."),
-    click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage, GB."),
-    click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory, GB."),
-    click.option("--arrival-rate", type=float, default=1.0, show_default=True, help="Requests a slot."),
-    click.option("--zipf", type=float, default=0.8, show_default=True, help="Exponent of the popularity."),
-    click.option("--slots", type=int, default=100, show_default=True, help="Time slots."),
-    click.option("--seed", type=int, default=0, show_default=True),
-    click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other parameter or reading of the scenario."),
-)
-
-
-def scenario_options(command):
-    """Give a command the options of a scenario."""
-    for option in reversed(SCENARIO_OPTIONS):
-        command = option(command)
-    return command
-
-
-def _scenario(catalogue, settings, reading, **parameters):
-    from .catalogue import load_catalogue
-    from .scenario import Scenario
-
-    context = click.get_current_context()
-    options = {option.name: option.opts[0] for option in context.command.params}
-    if reading:  # it sets what was not asked for
-        given = click.core.ParameterSource.COMMANDLINE
-        parameters = {name: value for name, value in parameters.items() if context.get_parameter_source(name) == given}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise InputError(f"--set is {setting!r}; it must be NAME=VALUE")
-        if name in options:
-            raise InputError(f"--set is {setting!r}; for {name} there is the option {options[name]}")
-        if name in parameters:
-            raise InputError(f"--set is {setting!r}; {name} is set twice")
-        parameters[name] = _literal(value)
-    parameters |= {"catalogue": load_catalogue(catalogue)} if catalogue else {}
-    return Scenario.named(reading, **parameters) if reading else Scenario(**parameters)
+cli.add_command(profile)
+cli.add_command(replay)
 
 
 @cli.command(short_help="Simulate policies on the same traces.")
@@ -71,7 +35,7 @@ def simulate(policies, replications, seed, style, **parameters):
     """Simulate policies on the same traces: mean cost a slot with its 95 % interval, delay, hits, backhaul and energy."""
     from .sweep import OUTCOMES, interval, sweep
 
-    scenario = _scenario(**parameters)
+    scenario = scenario_of(**parameters)
     names = [name.strip() for name in policies.split(",")]
     # starting processes takes longer than a small sweep
     small = scenario.slots * max(scenario.requests_per_slot, 1) * replications <= 20_000
@@ -100,7 +64,7 @@ def explain(slot, policy, replication, seed, style, **parameters):
     from .explain import explain
     from .simulator import simulate
 
-    explanation = explain(simulate(_scenario(**parameters), policy, seed, replication=replication), slot)
+    explanation = explain(simulate(scenario_of(**parameters), policy, seed, replication=replication), slot)
     if style == "text":
         click.echo(str(explanation))
     elif style == "csv":
@@ -162,15 +126,6 @@ def readings(count, jobs, out):
 
     out = (out or ROOT).absolute()
     find(out / "data/results", out / "build/readings", count=count, jobs=jobs, progress=sys.stderr.isatty())
-
-
-def _literal(value: str):
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def _formatted(rows: list[dict], style: str) -> str:

@@ -22,7 +22,7 @@ TABLE_I = {
     "inference_delay_s": (0.05, 30.0),
 }
 POSITIVE = ("size_gb", "gpu_memory_gb")  # the other three features may be zero
-STATUSES = ("published", "computed", "calibrated", "table_bound", "measured")
+STATUSES = ("published", "computed", "calibrated", "table_bound", "measured", "estimated", "unknown")
 
 _ROOT = Path(__file__).parent
 # a checkout keeps data/ beside the package, an installed wheel inside it

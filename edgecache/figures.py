@@ -13,8 +13,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
+from .delays import PHASES
 from .policies import BOUNDS
-from .profiling import PHASES
 from .style import FLOOR, LABELS, PHASE_STYLE, POLICY_STYLE, STYLE, WIDTH, bound_lines, drawn_policies, panels, stands_for
 from .sweep import summarise
 
@@ -167,8 +167,11 @@ def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = N
     return figure
 
 
-def service_delay(delays: pd.DataFrame, note: str) -> Figure:
-    """Fig. 1: first and preloaded service delay of each service, stacked by phase, from `service_delays`; `note` says whence."""
+def service_delay(delays: pd.DataFrame, note: str, memory: str = "GPU memory") -> Figure:
+    """Fig. 1: first and preloaded service delay of each service, stacked by phase, from `service_delays`; `note` says whence.
+
+    `memory` is where a load ends.
+    """
     order = delays[delays["kind"] == "first"].sort_values("total", ascending=False)["service"]
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, width=7.4, height=3.8)
@@ -189,7 +192,7 @@ def service_delay(delays: pd.DataFrame, note: str) -> Figure:
         axis.set(ylabel="Service delay (s)", xticks=range(len(order)), xlim=(-0.6, len(order) - 0.4))
         axis.set_xticklabels([name.replace("_", " ") for name in order], rotation=30, ha="right", rotation_mode="anchor")
         axis.grid(axis="x", visible=False)
-        handles = [Patch(facecolor=colour, edgecolor="0.25", label=label) for colour, label in PHASE_STYLE.values()]
+        handles = [Patch(facecolor=colour, edgecolor="0.25", label=label.format(memory)) for colour, label in PHASE_STYLE.values()]
         handles += [Patch(facecolor="white", edgecolor="0.25", label="first service"),
                     Patch(facecolor="white", edgecolor="0.25", hatch="////", label="preloaded service")]  # fmt: skip
         axis.legend(handles=handles, loc="upper right")

@@ -28,10 +28,10 @@ class Journal:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.file.close()
-            raise InputError(f"another search is writing {path}; wait until it ends, or stop it") from None
+            raise InputError(f"another process is writing {path}; wait until it ends, or stop it") from None
         if not path.exists() or os.fstat(self.file.fileno()).st_ino != path.stat().st_ino:  # mended by another since it was opened
             self.file.close()
-            raise InputError(f"another search is writing {path}; wait until it ends, or stop it")
+            raise InputError(f"another process is writing {path}; wait until it ends, or stop it")
         self.file.seek(0)
         *lines, rest = self.file.read().split(b"\n")
         for number, line in enumerate(lines, start=1):

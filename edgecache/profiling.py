@@ -1,62 +1,192 @@
-"""Service delays over load-offload cycles (Section II-B of the paper): tidy records, drawn from a catalogue or measured elsewhere.
+"""Measure real networks on this machine: load cold, run first and again, unload, over and over; the procedure of Section II-B.
 
-Records have one row a phase: `service`, `cycle`, `execution` (0 is the first after loading), `phase` and `wall_s`. The first
-execution of a cycle has the phases transmission, io and inference, the others inference alone. Any such table draws Fig. 1.
+Every cycle goes through all services in an order of its own, so that what disturbs the machine for a while disturbs them alike,
+and an interrupted run knows something of each. Results go to a journal as they come.
 """
+
+import datetime
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from .catalogue import Catalogue
-from .costs import inference_delay_s, preloading_delay_s, transmission_delay_s
-from .errors import InputError
+from . import machine
+from .errors import InputError, unknown
+from .journal import Journal
+from .network import Network
+from .onnx_backend import OnnxBackend
+from .profiles import FILES, Profile, beside
+from .torch_backend import TorchBackend
+from .worker import Worker
 
-PHASES = ("transmission", "io", "inference")
+PRESETS = {"quick": (3, 3), "standard": (10, 5), "paper": (30, 10)}  # cycles, executions a cycle
+BACKENDS = {backend.name: backend for backend in (OnnxBackend, TorchBackend)}
+BUSY = 0.5  # load average a core from which others disturb the measurement
 
 
-def draw_records(
-    catalogue: Catalogue,
-    rng: np.random.Generator,
+def profile(
+    backend,
+    out: str | Path,
     *,
-    bandwidth_gbps: float = 10.0,
-    cycles: int = 30,
-    executions: int = 10,
-    spread: float = 0.1,
-) -> pd.DataFrame:
-    """Records drawn around the catalogue's delays, not measured: each phase log-normal of that median and of sigma `spread`.
+    preset: str = "quick",
+    services: Sequence[str] | None = None,
+    networks: Path | None = None,
+    tdp_w: float | None = None,
+    progress: bool = False,
+    report: Callable[[str], None] = lambda told: None,
+) -> Profile:
+    """Measure the services' networks and write the catalogue to `out`, with records, summary and machine beside it.
 
-    Transmission is (4), io (5) and inference (6) for a model that is not deployed; s. Raises InputError for counts below 1 or a
-    negative spread.
+    `networks`: where the networks are kept; without it they are made beside `out` and removed. `tdp_w`: the processor's rated
+    power, W, from which energy is estimated in a column of its own. A run that was stopped goes on where it was when called again;
+    what it has is in OUT.partial.csv meanwhile. Raises InputError for what cannot be measured, when all others have been.
     """
-    for name, value, least in (("cycles", cycles, 1), ("executions", executions, 1), ("spread", spread, 0)):
-        if not value >= least:
-            raise InputError(f"{name} is {value!r}; it must be at least {least}")
-    medians = {
-        "transmission": transmission_delay_s(1, catalogue.size_gb, bandwidth_gbps),
-        "io": preloading_delay_s(1, catalogue.io_delay_s),
-        "inference": inference_delay_s(1, catalogue.inference_delay_s),
-    }
-    index = [
-        (service, cycle, execution, phase)
-        for service in catalogue.services
-        for cycle in range(cycles)
-        for execution in range(executions)
-        for phase in (PHASES if execution == 0 else PHASES[-1:])
-    ]
-    records = pd.DataFrame(index, columns=["service", "cycle", "execution", "phase"])
-    median = pd.DataFrame(medians, index=catalogue.services).stack()
-    centre = median.loc[list(zip(records["service"], records["phase"], strict=True))].to_numpy()
-    return records.assign(wall_s=centre * np.exp(spread * rng.standard_normal(len(records))))
+    out = Path(out).absolute()
+    cycles, executions = _preset(preset)
+    services = _services(backend, services)
+    if tdp_w is not None and not 0 < tdp_w < 1e5:
+        raise InputError(f"the TDP is {tdp_w:g} W; it must be above zero and below 100,000")
+    if out.suffix != ".csv":
+        raise InputError(f"--out is {out.name}; it must be a file that ends in .csv")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out is {out}, whose folder cannot be made: {error.strerror}") from None
+    if (busy := machine.load1() / (os.cpu_count() or 1)) > BUSY:
+        report(f"the machine is busy, {busy:.1f} processes a core in the last minute: times will scatter, and may be too long")
+    partial, failed = out.with_name(f"{out.stem}.partial.csv"), {}
+    with (
+        Journal(beside(out, "journal"), report) as journal,
+        temporary(networks, out) as folder,
+        Worker(backend) as worker,
+    ):
+        about = {
+            "complete": False,
+            "preset": preset, "cycles": cycles, "executions": executions, "tdp_w": tdp_w,
+            "measured_on": _now()[:10],
+            "machine": machine.describe(out.parent if networks is None else networks.parent),
+            "backend": {"name": backend.name, **_plain(backend), **worker.describe()},
+        }  # fmt: skip
+        found: dict[str, Network] = {}
+        keys: dict[str, str] = {}
+        try:
+            for service in tqdm(services, "building networks", leave=False, disable=not progress):
+                try:
+                    found[service] = worker.build(service, folder)
+                    keys[service] = _key(about, found[service])
+                except InputError as error:
+                    failed[service] = str(error)
+            kept = sum(f"{keys[service]} {cycle}" in journal.done for service in found for cycle in range(cycles))
+            if kept:
+                report(f"going on where an earlier run was stopped: {kept} of {cycles * len(found)} cycles are there")
+            with tqdm(total=cycles * len(found), initial=kept, leave=False, disable=not progress) as bar:
+                for cycle in range(cycles):
+                    for service in np.random.default_rng(cycle).permutation(list(found)):
+                        bar.set_description(f"cycle {cycle + 1} of {cycles}, {service}")
+                        if service in failed or f"{keys[service]} {cycle}" in journal.done:
+                            continue
+                        try:
+                            rows = _cycle(worker, found[service], cycle, executions, tdp_w)
+                        except InputError as error:
+                            failed[service] = str(error)
+                            worker.end()
+                        else:
+                            journal.add([(f"{keys[service]} {cycle}", rows)])
+                        bar.update()
+        except OSError as error:
+            raise InputError(f"measuring stopped, what was finished is kept: {error.strerror or error}") from None
+        finally:
+            worker.end()
+            about["networks"] = [_described(network) for network in found.values()]  # before they are removed
+            if networks is None:  # now, for they may have filled the disk
+                shutil.rmtree(folder, ignore_errors=True)
+            done = {service: [cycle for cycle in range(cycles) if f"{keys[service]} {cycle}" in journal.done] for service in found}
+            rows = [row for service in done for cycle in done[service] for row in journal.done[f"{keys[service]} {cycle}"]]
+            lacking = [service for service in services if len(done.get(service, [])) < cycles]
+            about |= {"complete": not lacking, "missing": {name: failed.get(name, "interrupted") for name in lacking}}
+            if rows:
+                measured = Profile(pd.DataFrame(rows), about).write(partial if lacking else out)
+            if rows and lacking:
+                report(f"what was measured so far is in {partial}; the same command goes on from there")
+        if failed:
+            raise InputError("; ".join(dict.fromkeys(failed.values())))
+    for stale in (beside(out, "journal"), partial, *(beside(partial, name) for name in FILES)):
+        stale.unlink(missing_ok=True)
+    return measured
 
 
-def service_delays(records: pd.DataFrame) -> pd.DataFrame:
-    """Per service and kind (first, preloaded): medians of the phases and the total, its 5th and 95th percentile; s."""
-    kind = np.where(records["execution"] == 0, "first", "preloaded")
-    records = records.assign(kind=pd.Categorical(kind, ["first", "preloaded"]))
-    by_kind = records.groupby(["service", "kind"], sort=False, observed=True)
-    phases = records.groupby(["service", "kind", "phase"], sort=False, observed=True)["wall_s"].median().unstack(fill_value=0.0)
-    totals = records.groupby(["service", "kind", "cycle", "execution"], sort=False, observed=True)["wall_s"].sum()
-    totals = totals.groupby(["service", "kind"], sort=False, observed=True)
-    order = pd.MultiIndex.from_tuples(by_kind.groups, names=["service", "kind"])
-    table = phases.reindex(columns=PHASES, fill_value=0.0).loc[order]
-    return table.assign(total=totals.median(), low=totals.quantile(0.05), high=totals.quantile(0.95)).reset_index()
+@contextmanager
+def temporary(networks: Path | None, out: Path) -> Iterator[Path]:
+    """The folder of the networks: the user's own, which is kept, or a hidden one beside `out`, which is removed in the end."""
+    folder = (networks or out.with_name(f".{out.stem}-networks.tmp")).absolute()
+    try:
+        yield folder
+    finally:
+        if networks is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cycle(worker: Worker, network: Network, cycle: int, executions: int, tdp_w: float | None) -> list[dict]:
+    """One load-offload cycle, a row a phase."""
+    service = network.service
+    rows = [("load", 0, worker.load(network, cycle))]
+    rows += [("infer" if execution else "first", execution, worker.infer(service)) for execution in range(executions)]
+    rows += [("unload", executions - 1, worker.unload(service))]
+    found = []
+    for phase, execution, row in rows:
+        if tdp_w is not None:  # as if every core drew its part of the TDP while it is busy, and nothing else did
+            row["energy_estimate_j"] = tdp_w * row["cpu_s"] / (os.cpu_count() or 1)
+        found.append({"service": service, "cycle": cycle, "execution": execution, "phase": phase, **row, "at": _now()})
+    return found
+
+
+def _preset(name: str) -> tuple[int, int]:
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def _services(backend, wanted: Sequence[str] | None) -> list[str]:
+    """The services to measure: those asked for, or the user's own models, or all."""
+    own = list(getattr(backend, "own", ()))
+    services = list(wanted) if wanted is not None else own or list(backend.services)
+    for service in services:
+        if service not in backend.services:
+            raise unknown("service", service, backend.services)
+    if not services or len(set(services)) < len(services):
+        raise InputError(f"services are {', '.join(services) or 'none'}; name at least one, and each once")
+    return services
+
+
+def _described(network: Network) -> dict:
+    """What is told of a network: no paths, for they are of this machine."""
+    said = {name: value for name, value in asdict(network).items() if name != "files"}
+    size = 0
+    with suppress(OSError):
+        size = network.size_bytes
+    return {**said, "share": None if network.share != network.share else network.share, "size_bytes": size}
+
+
+def _plain(backend) -> dict:
+    """The backend's settings; of the user's own models the names alone."""
+    return {name: sorted(value) if name == "own" else value for name, value in asdict(backend).items()}
+
+
+def _key(about: dict, network: Network) -> str:
+    """What a result must have in common with this run to be taken over from an earlier one."""
+    stamps = [os.path.getmtime(file) for file in network.files] if network.weights == "own" else []
+    shared = [about[name] for name in ("executions", "machine", "backend", "tdp_w")]
+    said = json.dumps([shared, _described(network), stamps], sort_keys=True, default=str)
+    return f"{hashlib.sha256(said.encode()).hexdigest()[:12]} {network.service}"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -18,18 +18,18 @@ from edgecache import (
     Scenario,
     box_statistics,
     claim_figures,
+    delays,
     figures,
     gap_figures,
     gaps,
     load_catalogue,
-    profiling,
     sweep,
 )
 from edgecache.readings import read_readings
 
 QUIET = {"progress": False, "jobs": 1}
 MEANS, SLOTS = sweep({"storage_gb": [60, 120]}, PAPER, 2, by="both", **QUIET)
-DELAYS = profiling.service_delays(profiling.draw_records(load_catalogue(), np.random.default_rng(0), cycles=3))
+DELAYS = delays.service_delays(delays.draw_records(load_catalogue(), np.random.default_rng(0), cycles=3))
 NOTE = "drawn from the catalogue, not measured: 30 cycles of 10 executions at 10 Gbit/s, log-normal spread of 10%;"
 BOXES = box_statistics(SLOTS)
 CHEAP = Scenario(w2=0.05, slots=30)

@@ -195,7 +195,7 @@ def test_a_second_writer_is_refused_and_changes_nothing(tmp_path):
         assert ours.poll(60) and ours.recv() == "ready"
         raw = path.read_bytes() + b"damage"
         path.write_bytes(raw)  # the file that the first has open
-        with pytest.raises(InputError, match="another search is writing") as raised:
+        with pytest.raises(InputError, match="another process is writing") as raised:
             run(tmp_path)
         assert str(path) in str(raised.value) and path.read_bytes() == raw
     finally:
@@ -209,7 +209,7 @@ def test_a_mended_journal_is_locked_too(tmp_path):
     with open(tmp_path / "journal", "ab") as file:
         file.write(b"damage")
     told = []
-    with Journal(tmp_path / "journal", told.append), pytest.raises(InputError, match="another search"):
+    with Journal(tmp_path / "journal", told.append), pytest.raises(InputError, match="another process"):
         Journal(tmp_path / "journal", pytest.fail)
     assert len(told) == 1
 
@@ -228,7 +228,7 @@ def test_of_two_that_mend_at_the_same_moment_one_is_refused(tmp_path, monkeypatc
 
     monkeypatch.setattr(fcntl, "flock", late)
     try:
-        with pytest.raises(InputError, match="another search"):
+        with pytest.raises(InputError, match="another process"):
             opened.append(Journal(path, lambda _: None))
     finally:
         for journal in opened:

@@ -13,7 +13,10 @@ CONDA_NAMES = {"matplotlib": "matplotlib-base"}  # where conda-forge's name is a
 def environment() -> str:
     """The text of environment.yml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    wanted = [
+        *project["dependencies"],
+        *itertools.chain(*(wanted for extra, wanted in project["optional-dependencies"].items() if extra != "torch")),
+    ]
     lines = [f"python{project['requires-python']}", "pip"]
     for requirement in wanted:
         name, version = re.match(r"([\w.-]+)([^;]*)", requirement).groups()
