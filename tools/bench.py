@@ -10,10 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import edgecache as ec
@@ -283,6 +286,30 @@ def whole_commands(folder: str) -> None:
     report("make figures, full size", took, np.nan, "s", np.nan, "at most 180 s", took <= 180)
 
 
+def profiling(folder: str) -> None:
+    """Measuring ten real networks, and what that takes meanwhile: memory of all its processes, room on the disk, and the extra."""
+    started, memory, disk = time.perf_counter(), 0, 0
+    command = [sys.executable, "-m", "edgecache", "profile", "--out", f"{folder}/profile/mine.csv"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
+        while running.poll() is None:
+            taken = 0
+            for process in [running.pid, *(child.pid for child in psutil.Process(running.pid).children(recursive=True))]:
+                with suppress(psutil.Error):
+                    taken += psutil.Process(process).memory_full_info().pss  # pages that several share are counted once
+            memory = max(memory, taken)
+            with suppress(OSError):  # files come and go
+                disk = max(disk, sum(file.stat().st_size for file in Path(folder, "profile").rglob("*")))
+            time.sleep(0.1)
+    took = time.perf_counter() - started
+    report("profile, quick, ten services", took, np.nan, "s", np.nan, "at most 90 s", took <= 90)
+    report("profile, quick, memory", memory / 1e9, np.nan, "GB", np.nan, "at most 1.5 GB", memory <= 1.5e9)
+    report("profile, quick, disk", disk / 1e9, np.nan, "GB", np.nan, "at most 1 GB", disk <= 1e9)
+    names = ("onnxruntime", "onnx", "protobuf", "flatbuffers", "ml-dtypes")  # what [profile] adds to the rest
+    files = [file.locate() for name in names for file in distribution(name).files or []]
+    size = sum(file.stat().st_size for file in files if file.exists()) / 1e6
+    report("extra [profile], installed", size, np.nan, "MB", np.nan, "below 200 MB", size < 200)
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         for models in (10, 100, 1000):
@@ -293,5 +320,6 @@ if __name__ == "__main__":
         bounds()
         ec.write_table(scaling(), ROOT / "data/results/scaling.csv")
         whole_commands(folder)
+        profiling(folder)
     columns = ["what", "ours", "reference", "unit", "ratio", "required", "met"]
     ec.write_table(pd.DataFrame(ROWS, columns=columns).round(4), ROOT / "data/results/benchmarks.csv")

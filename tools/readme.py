@@ -9,11 +9,14 @@ import pandas as pd
 from edgecache import summarise
 from edgecache.claim_figures import TRENDS
 from edgecache.claims import told
+from edgecache.profiles import beside, read_profile
 from edgecache.readings import SLACKS, read_readings
+from edgecache.replay import compared
 from edgecache.search import closest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "data/results"
+PROFILE = ROOT / "data/profiles/example.csv"
 
 
 def results() -> str:
@@ -104,6 +107,44 @@ def search() -> str:
     )
 
 
+def profile() -> str:
+    """What the committed measurement found, and how the simulator's prediction compares with the replay."""
+    measured, about = read_profile(PROFILE), read_profile(PROFILE).about
+    summary = measured.summary().set_index(["service", "phase"])
+    memory = measured.catalogue().set_index("service")["gpu_memory_gb"]
+    lines = [
+        "| service | network | parameters | share of | disk | memory | cold load (95 %) | first | later (95 %) |",
+        "|---" * 9 + "|",
+    ]
+    for service, row in measured.networks.iterrows():
+        load, first, later = (1000 * summary.loc[(service, phase), ["median_s", "low_s", "high_s"]] for phase in TIMED)
+        lines.append(
+            f"| {service.replace('_', ' ')} | {row['model']} | {row['parameters'] / 1e6:.1f} M "
+            f"| {row['share']:.1%} of {row['named']} | {row['size_bytes'] / 1e6:.0f} MB | {1000 * memory[service]:.0f} MB "
+            f"| {load['median_s']:.0f} ms ({load['low_s']:.0f} to {load['high_s']:.0f}) | {first['median_s']:.0f} ms "
+            f"| {later['median_s']:.0f} ms ({later['low_s']:.0f} to {later['high_s']:.0f}) |"
+        )
+    cold, loads = (measured.records["cold"] == "yes").sum(), (measured.records["phase"] == "load").sum()
+    energy = about["backend"]["energy"] or f"{about['backend']['no_energy']}, so power is 0 and its status `unknown`"
+    lines += [
+        "",
+        f"Measured on {measured.machine}: {about['cycles']} load-offload cycles of {about['executions']} executions, {cold} of "
+        f"{loads} loads known to be cold. Energy: {energy}.",
+        "",
+        "| policy | requests | hit ratio | delay, predicted | measured | error | by loads | by executions | memory of budget |",
+        "|---" * 9 + "|",
+    ]
+    shown = (
+        "| {policy} | {requests} | {hit_ratio:.1%} | {predicted_s:.3f} s | {measured_s:.3f} s | {error:+.1%} | {from_loads:+.1%} "
+        "| {from_runs:+.1%} | {of_budget:.0%} |"
+    )
+    replayed = compared(pd.read_csv(beside(PROFILE, "replay.csv")))
+    return "\n".join(lines + [shown.format(**row) for row in replayed.to_dict("records")])
+
+
+TIMED = ("load", "first", "infer")
+
+
 def speed() -> str:
     """What `make bench` last measured."""
     table = pd.read_csv(RESULTS / "benchmarks.csv", keep_default_na=False)
@@ -118,7 +159,14 @@ def speed() -> str:
 
 def written(text: str) -> str:
     """The README with its generated parts renewed."""
-    for name, part in (("gap", gap), ("results", results), ("claims", claims), ("search", search), ("speed", speed)):
+    for name, part in (
+        ("gap", gap),
+        ("results", results),
+        ("claims", claims),
+        ("search", search),
+        ("profile", profile),
+        ("speed", speed),
+    ):
         mark = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
         text = mark.sub(lambda found, part=part: f"{found[1]}\n{part()}\n\n{found[2]}", text)
     return text

@@ -15,6 +15,7 @@ import yaml
 from bs4 import BeautifulSoup
 from pygments.formatters import HtmlFormatter
 from report_figures import Figure, gallery
+from report_machine import measured_here
 from report_markdown import Exporter, html
 
 from edgecache.errors import InputError
@@ -126,7 +127,8 @@ def build(out: Path, root: Path):
         css = (Path(__file__).parent / "report/report.css").read_text()
         (site / "report.css").write_text(css + HtmlFormatter(style="xcode").get_style_defs(".highlight") + "\n")
         index = exporter.environment.get_template("gallery.html.j2")
-        (site / "index.html").write_text(tidied(index.render(about=about, sections=sections, pages=pages)))
+        here = measured_here(root / "build/profile/profile.csv", site)
+        (site / "index.html").write_text(tidied(index.render(about=about, sections=sections, pages=pages, here=here)))
         for before, page, after in zip([None, *pages[:-1]], pages, [*pages[1:], None], strict=True):
             text, _ = exporter.from_notebook_node(page.notebook, {"page": page, "before": before, "after": after})
             (site / f"{page.name}.html").write_text(tidied(text))

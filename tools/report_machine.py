@@ -1,0 +1,50 @@
+"""What `make profile` measured on the machine that builds the report: Fig. 1, the replay, and their tables."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from edgecache import delays, figures, profile_figures, replay
+from edgecache.profiles import FILES, beside, read_profile
+
+BANDWIDTH_GBPS = 10.0  # the paper's
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of this machine: its name, what it says, its numbers as printed, and the files behind it."""
+
+    name: str
+    says: str
+    printed: str
+    tables: tuple[str, ...]
+
+
+def measured_here(profile: Path, site: Path) -> list[Shown]:
+    """Draw the figures of a measured profile into the site, with copies of its tables; nothing where there is no profile.
+
+    Raises InputError for a profile that is damaged.
+    """
+    if not profile.exists():
+        return []
+    found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
+    waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
+    note = profile_figures.measured_note(found, BANDWIDTH_GBPS)
+    figures.save(figures.service_delay(waits, note, found.memory), "fig1-service-delay-here", site / "figures")
+    says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
+    shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
+    if (file := beside(profile, "replay.csv")).exists():
+        played = pd.read_csv(file)
+        compared = replay.compared(played)
+        note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
+        figures.save(profile_figures.replay(played, compared, note), "replay-here", site / "figures")
+        says = (
+            "Mean service delays as the simulator predicts them and as measured on the real networks of this machine, side by side"
+        )
+        shown.append(Shown("replay-here", says, replay.told(compared), (file.name,)))
+        names.append(file.name)
+    for name in names:
+        shutil.copyfile(profile.with_name(name), site / "tables" / name)
+    return shown
