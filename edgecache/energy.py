@@ -53,7 +53,8 @@ class Energy:
         """What was used between two readings, J; NaN where nothing was read. A counter may have wrapped around once."""
         if not before or not after:
             return math.nan
-        return sum(now - then + (most if now < then else 0.0) for (then, most), (now, _) in zip(before, after, strict=True))
+        used = [now - then + (most if now < then else 0.0) for (then, most), (now, _) in zip(before, after, strict=True)]
+        return sum(used) if math.isfinite(sum(used)) else math.nan  # a counter without a range began anew
 
 
 def _packages(powercap: Path) -> list[Path]:

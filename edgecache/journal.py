@@ -5,6 +5,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import joblib
@@ -62,7 +63,8 @@ class Journal:
         return self
 
     def __exit__(self, *_):
-        self.file.close()
+        with suppress(OSError):  # a full disk: `add` has said so
+            self.file.close()
 
     def add(self, results: Iterable[tuple[str, object]]) -> None:
         """Keep these results; after this returns, killing the process loses none of them."""

@@ -57,20 +57,21 @@ def cached_share(files: Iterable[str]) -> float:
 
 
 def _cached_pages(file: str) -> int | None:
+    """By both calls, the larger: cachestat says nothing is cached of a file on an overlay, which is the root of a container."""
     if platform.system() != "Linux":
         return None
     with open(file, "rb") as opened:
-        found = _Cached()
-        whole = _Range(0, 0)  # to the end of the file
-        if _libc().syscall(CACHESTAT, opened.fileno(), ctypes.byref(whole), ctypes.byref(found), 0) == 0:
-            return found.cached
-        if not (size := os.fstat(opened.fileno()).st_size):
+        found, whole = _Cached(), _Range(0, 0)  # to the end of the file
+        known = _libc().syscall(CACHESTAT, opened.fileno(), ctypes.byref(whole), ctypes.byref(found), 0) == 0
+        size = os.fstat(opened.fileno()).st_size
+        if not size:
             return 0
         with mmap.mmap(opened.fileno(), size, prot=mmap.PROT_READ) as mapped:
             resident = np.zeros(-(-size // PAGE), dtype=np.uint8)
             address = np.frombuffer(mapped, dtype=np.uint8).ctypes.data
             pointers = (ctypes.c_void_p(address), ctypes.c_size_t(size), ctypes.c_void_p(resident.ctypes.data))
-            return int((resident & 1).sum()) if _libc().mincore(*pointers) == 0 else None
+            told = _libc().mincore(*pointers) == 0
+            return max([found.cached] * known + [int((resident & 1).sum())] * told, default=None)
 
 
 def bytes_read() -> int | None:
@@ -97,21 +98,25 @@ def give_back() -> None:
 
 
 def load1() -> float:
-    """The load average of the last minute: what else ran."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    """The load average of the last minute, what else ran; NaN where it is not told."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return math.nan
 
 
 def describe(folder: Path) -> dict[str, object]:
-    """The machine and the file system of a folder; neither its name nor any path."""
+    """The machine and the file system of a folder, without its name or any path; None is what is not known."""
     said = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = re.search(r"^model name\s*: (.*)", said, re.MULTILINE)
-    disks = [disk for disk in psutil.disk_partitions(all=True) if folder.absolute().is_relative_to(disk.mountpoint)]
+    flags = re.search(r"^flags\s*:(.*)", said, re.MULTILINE)
+    disks = [disk for disk in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(disk.mountpoint)]
     return {
         "cpu": model[1].strip() if model else platform.processor() or platform.machine(),
         "architecture": platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "virtual": bool(re.search(r"^flags.*\bhypervisor\b", said, re.MULTILINE)),
+        "virtual": "hypervisor" in flags[1].split() if flags else None,
         "system": f"{platform.system()} {re.match('[0-9.]*', platform.release())[0]}",
         "file_system": max(disks, key=lambda disk: len(disk.mountpoint)).fstype if disks else "unknown",
         "python": platform.python_version(),

@@ -1,5 +1,7 @@
 """The commands that measure: `edgecache profile` and `edgecache replay`."""
 
+import math
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import click
 
 from .errors import InputError, unknown
-from .options import literal, pairs
+from .options import assigned, pairs
 
 
 @click.command(short_help="Measure real networks on this machine.")
@@ -47,9 +49,15 @@ def profile(preset, services, networks, tdp, out, **choices):
     )  # fmt: skip
     server = proportionate(out)
     click.echo(
-        f"{measured.told()}\n\na server in the paper's proportions: edgecache simulate --catalogue {out} "
-        f"--storage {server.storage_gb:.3g} --gpu-memory {server.gpu_memory_gb:.3g}"
+        f"{measured.told()}\n\na server in the paper's proportions: edgecache simulate --catalogue {shlex.quote(str(out))} "
+        f"--storage {_above(server.storage_gb)} --gpu-memory {_above(server.gpu_memory_gb)}"
     )
+
+
+def _above(size: float) -> str:
+    """A size in three digits, rounded up, so that what must fit does."""
+    unit = 10.0 ** (math.floor(math.log10(size)) - 2)
+    return f"{math.ceil(size / unit) * unit:.3g}"
 
 
 def _backend(name, device, weights, scale, steps, models, sizes, threads):
@@ -100,7 +108,7 @@ def replay(profile, policies, slots, reading, settings, seed, networks, models, 
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parameters = {name: value for name, value in room.items() if value is not None} | {"slots": slots}
-    parameters |= {name: literal(value) for name, value in pairs("--set", settings).items()}
+    parameters |= assigned(settings)
     scenario = proportionate(profile, **parameters)
     scenario = scenario.vary(reading=reading, **parameters) if reading else scenario
     names = [name.strip() for name in policies.split(",")]

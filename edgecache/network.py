@@ -79,7 +79,8 @@ def enough_room(service: str, folder: Path):
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise InputError(f"cannot write the network of {service!r} into {folder}: {error.strerror}") from None
-        free = shutil.disk_usage(folder).free / 1e6
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free = shutil.disk_usage(there).free / 1e6
         raise InputError(
             f"the disk is full: no room for the network of {service!r} in {folder}, where {free:.0f} MB are free"
         ) from None

@@ -22,6 +22,11 @@ UNSUPPORTED = (
     r"([\w.:]+)\(-?\d+\) is not a registered function/op",
     r"Could not find an implementation for (\w+)\(",
 )
+# what stands before the cause in what ONNX Runtime says: codes, the path of the model, places in its own source
+NOISE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed: ?"
+    r"|\S*/onnxruntime/\S+?:\d+ (?:[^'\"]*?\)(?: const)? (?=[A-Z]))?"
+)
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,8 @@ class OnnxBackend:
         """Read the network into memory, whole: what ONNX Runtime maps and would read later is touched now."""
         try:
             sessions = Sessions(network, self)
-            for file in network.files:
-                if not file.endswith(".onnx"):
-                    np.memmap(file, np.uint8, "r")[::4096].max()
+            for file in outside(network):
+                np.memmap(file, np.uint8, "r")[::4096].max()
         except Exception as error:
             raise told(error, network.service, network.files[0]) from None
         return sessions
@@ -97,9 +101,9 @@ class Sessions:
         options.intra_op_num_threads = options.inter_op_num_threads = backend.threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 4
-        files = [file for file in network.files if file.endswith(".onnx")]
         self.network, self.backend, self.first = network, backend, {}
-        self.stages = [onnxruntime.InferenceSession(file, options, providers=[PROVIDER]) for file in files]
+        files = [file for file in network.files if file not in outside(network)]
+        self.stages = [onnxruntime.InferenceSession(file, options, providers=[PROVIDER], enable_fallback=0) for file in files]
 
     def prepare(self, seed: int) -> None:
         """Draw the first value of every input that no stage puts out."""
@@ -108,9 +112,12 @@ class Sessions:
         for stage in self.stages:
             start = _properties(stage).get("start", {})
             for value in stage.get_inputs():
-                if value.name not in known:
-                    self.first[value.name] = self._drawn(value, start.get(value.name, {}), rng)
-            known |= {output.name for output in stage.get_outputs()}
+                if value.name not in known | set(self.first):
+                    try:
+                        self.first[value.name] = self._drawn(value, start.get(value.name, {}), rng)
+                    except Exception as error:
+                        raise told(error, self.network.service, self.network.files[0]) from None
+            known |= {output.name.removeprefix("next_") for output in stage.get_outputs()}
 
     def _drawn(self, value, start: dict, rng: np.random.Generator) -> np.ndarray:
         """Normal numbers, or whole ones below `below`: a user's own are 0 or 1, which every embedding has and every mask allows."""
@@ -171,8 +178,14 @@ class Sessions:
 
 def _properties(stage) -> dict:
     """What a file of ours says of itself; nothing for others."""
-    found = stage.get_modelmeta().custom_metadata_map
-    return {name: json.loads(text) for name, text in found.items()} if {"steps", "start"} <= set(found) else {}
+    about = stage.get_modelmeta()
+    ours = about.producer_name == "edgecache"
+    return {name: json.loads(about.custom_metadata_map[name]) for name in ("steps", "start")} if ours else {}
+
+
+def outside(network: Network) -> tuple[str, ...]:
+    """The files of weights that stand outside of the model: of a user's own, whose first file is the model."""
+    return network.files[1:] if network.weights == "own" else ()
 
 
 def own_network(service: str, path: Path) -> Network:
@@ -193,10 +206,13 @@ def own_network(service: str, path: Path) -> Network:
     files, parameters = {path.absolute(): path.stat().st_size}, 0
     for tensor in _tensors(model.graph):
         parameters += int(np.prod(tensor.dims))
-        outside = {entry.key: entry.value for entry in tensor.external_data}
-        if outside:
-            weights = path.absolute().parent / outside["location"]
-            wanted = int(outside.get("offset", 0)) + int(outside.get("length", 0))
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        if said:
+            try:
+                weights = path.absolute().parent / said["location"]
+                wanted = int(said.get("offset", 0)) + int(said.get("length", 0))
+            except (LookupError, ValueError):
+                raise InputError(f"the model of {service!r}, {path}, is damaged: where its weights stand cannot be read") from None
             if not weights.is_file():
                 raise InputError(f"the model of {service!r}, {path}, keeps its weights in {weights.name}, which is missing")
             if weights.stat().st_size < wanted:
@@ -208,17 +224,18 @@ def own_network(service: str, path: Path) -> Network:
 
 
 def _tensors(graph) -> Iterator:
-    """The initialisers of a graph and of the graphs in it."""
+    """The initialisers and the constants of a graph and of the graphs in it."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _tensors(attribute.g)
+            yield from ([attribute.t] if attribute.HasField("t") else []) + list(attribute.tensors)
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from _tensors(inner)
 
 
 def told(error: Exception, service: str, file: str) -> Exception:
     """What went wrong with a network, in one sentence."""
-    said, where = " ".join(str(error).split()), f"the network of {service!r}, {Path(file).name},"
+    said, where = NOISE.sub("", " ".join(str(error).split())), f"the network of {service!r}, {Path(file).name},"
     if isinstance(error, InputError):
         return error
     if isinstance(error, MemoryError) or re.search(r"bad_alloc|allocate memory|out of memory", said, re.IGNORECASE):
@@ -228,6 +245,6 @@ def told(error: Exception, service: str, file: str) -> Exception:
             return InputError(f"{where} has an operator that ONNX Runtime does not support: {operator[1]}")
     if type(error).__name__ in ("InvalidProtobuf", "NoSuchFile", "InvalidGraph"):
         return InputError(f"{where} cannot be loaded, it is truncated or no valid model: {said[:200]}")
-    if type(error).__name__ in ("Fail", "InvalidArgument", "RuntimeException", "OSError", "ValueError"):
+    if type(error).__name__ in ("Fail", "InvalidArgument", "RuntimeException") or isinstance(error, OSError | ValueError):
         return InputError(f"{where} cannot be run: {said[:200]}")
     return error

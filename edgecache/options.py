@@ -32,16 +32,22 @@ def scenario_of(catalogue, settings, reading, **parameters):
     from .scenario import Scenario
 
     context = click.get_current_context()
-    options = {option.name: option.opts[0] for option in context.command.params}
     if reading:
         given = click.core.ParameterSource.COMMANDLINE
         parameters = {name: value for name, value in parameters.items() if context.get_parameter_source(name) == given}
-    for name, value in pairs("--set", settings).items():
-        if name in options:
-            raise InputError(f"--set is {name + '=' + value!r}; for {name} there is the option {options[name]}")
-        parameters[name] = literal(value)
+    parameters |= assigned(settings)
     parameters |= {"catalogue": load_catalogue(catalogue)} if catalogue else {}
     return Scenario.named(reading, **parameters) if reading else Scenario(**parameters)
+
+
+def assigned(settings: tuple[str, ...]) -> dict[str, int | float | str]:
+    """What --set sets; raises InputError for what the command has an option for."""
+    options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
+    found = pairs("--set", settings)
+    for name, value in found.items():
+        if name in options:
+            raise InputError(f"--set is {name + '=' + value!r}; for {name} there is the option {options[name]}")
+    return {name: literal(value) for name, value in found.items()}
 
 
 def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,9 @@ in `no_energy` why there is none, `energy_estimate_j` where the user gave a TDP,
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,13 @@ from .errors import InputError
 from .sweep import write_table
 
 STEPS = ("load", "first", "infer", "unload")  # the phases of a cycle, in order
-NEEDED = ("service", "cycle", "execution", "phase", "wall_s", "cold", "resident_bytes", "gpu_memory_bytes", "energy_j")
+NEEDED = ("service", "phase", "cold", "anonymous_bytes", "gpu_memory_bytes", "energy_j")  # columns
+TIMES = ("cycle", "execution", "wall_s", "cpu_s", "resident_bytes")  # and those with a number in every row
+ABOUT = {
+    "machine": ("cpu", "cores", "memory_gb", "virtual", "file_system", "system"),
+    "backend": ("name", "device", "threads", "energy", "no_energy"),
+}
+NETWORK = ("service", "model", "parameters", "weights", "named", "share", "size_bytes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +65,7 @@ class Profile:
             rows = rows[rows["cold"] == "yes"]
         return rows.pivot(index="cycle", columns="execution", values="wall_s").to_numpy()
 
+    @cached_property
     def summary(self) -> pd.DataFrame:
         """Per service and phase the median wall time with its 95 % interval, and how many cycles stand behind it.
 
@@ -79,7 +88,7 @@ class Profile:
         `io_delay_s` is the median cold load, `inference_delay_s` the median of the later executions, `gpu_memory_gb` the median of
         what the last execution left in GPU memory, or on a CPU in memory. Unknown power is 0, and its status says so.
         """
-        summary = self.summary().set_index(["service", "phase"])
+        summary = self.summary.set_index(["service", "phase"])
         identifiers = pd.read_csv(SHIPPED).set_index("service")["hf_id"]
         rows = []
         for service, network in self.networks.iterrows():
@@ -100,7 +109,7 @@ class Profile:
                     "inference_delay_s": infer["median_s"],
                     "provenance": f"measured on {self.machine}; {network['parameters'] / 1e6:.1f} million parameters, {of}"
                     f"weights: {network['weights']}; memory: {where}; "
-                    f"{load['cold_loads']} of {self._cycles(service)} loads known to be cold; power: {status}",
+                    f"{load['cold_loads']:.0f} of {self._cycles(service)} loads known to be cold; power: {status}",
                 }
             )
             for feature in ("size_gb", "gpu_memory_gb", "io_delay_s", "inference_delay_s"):
@@ -129,7 +138,7 @@ class Profile:
 
     def told(self) -> str:
         """The profile in a table, and of which machine it is."""
-        summary = self.summary()
+        summary = self.summary
         cells = {"load": "cold load (95 %)", "first": "first", "infer": "later (95 %)"}
         table = pd.DataFrame(index=self.services)
         table["parameters"] = [f"{count / 1e6:.1f} M" for count in self.networks["parameters"]]
@@ -163,9 +172,9 @@ class Profile:
 
     def write(self, path: Path) -> "Profile":
         """Write the catalogue to `path`, and beside it records, summary and machine; each whole or not at all."""
-        records = write_table(self.records, beside(path, "records.csv"))
-        profile = Profile(records, self.about)  # what is written is made of the records as they were written
-        write_table(profile.summary(), beside(path, "summary.csv"))
+        write_table(self.records, beside(path, "records.csv"))
+        profile = Profile(read_table(beside(path, "records.csv")), self.about)  # all is made of the records as they were written
+        write_table(profile.summary, beside(path, "summary.csv"))
         part = beside(path, "machine.json.part")
         try:
             part.write_text(json.dumps(self.about, indent=2) + "\n")
@@ -189,16 +198,34 @@ def read_profile(path: str | Path) -> Profile:
     path = Path(path)
     try:
         about = json.loads(beside(path, "machine.json").read_text())
-        records = pd.read_csv(beside(path, "records.csv"), keep_default_na=True)
+        for part, keys in ABOUT.items():
+            if missing := [key for key in keys if key not in about[part]]:
+                raise ValueError(f"{beside(path, 'machine.json').name} lacks {', '.join(missing)} of its {part}")
+        if not about["networks"] or any(key not in network for network in about["networks"] for key in NETWORK):
+            raise ValueError(f"{beside(path, 'machine.json').name} lacks networks, or what they are")
+        records = read_table(beside(path, "records.csv"), NEEDED, TIMES)
+        unknown = set(records["service"]) - {network["service"] for network in about["networks"]}
+        if unknown:
+            raise ValueError(f"there is nothing about the network of {min(unknown)!r}")
     except OSError as error:
         raise InputError(f"{path} is no measured profile: {error.filename} cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path} is no measured profile: its records or its machine are damaged ({error})") from None
-    missing = [column for column in NEEDED if column not in records]
-    lacking = [name for name in ("machine", "backend", "networks") if name not in about]
-    if missing or lacking or records.empty:
-        raise InputError(f"{path} is no measured profile: beside it {', '.join(missing + lacking) or 'every record'} is missing")
+    except (ValueError, TypeError, LookupError) as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"{path} is no measured profile: its records or its machine are damaged ({said})") from None
     return Profile(records, about)
+
+
+def read_table(path: Path, needed: Sequence[str] = (), numbers: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of ours, services as the words they are. Raises ValueError without the `needed` columns, rows, or the `numbers`."""
+    table = pd.read_csv(path, dtype={"service": str}, keep_default_na=False, na_values=[""])  # NA may be a service
+    if missing := [name for name in (*needed, *numbers) if name not in table]:
+        raise ValueError(f"{path.name} lacks the columns {', '.join(missing)}")
+    if needed and table.empty:
+        raise ValueError(f"{path.name} has no rows")
+    for name in numbers:
+        if not pd.api.types.is_numeric_dtype(table[name]) or not np.isfinite(table[name]).all():
+            raise ValueError(f"{path.name} has no numbers in some rows of {name}")
+    return table
 
 
 def cycle_interval(times: np.ndarray) -> tuple[float, float]:

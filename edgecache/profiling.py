@@ -5,6 +5,7 @@ and an interrupted run knows something of each. Results go to a journal as they 
 """
 
 import datetime
+import glob
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 from tqdm import tqdm
 
 from . import machine
@@ -60,14 +62,13 @@ def profile(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out is {out}, whose folder cannot be made: {error.strerror}") from None
+    for file in (out, *(beside(out, name) for name in FILES)):
+        if file.is_dir():
+            raise InputError(f"--out is {out}, but {file} is a folder; it must be a file, or nothing yet")
     if (busy := machine.load1() / (os.cpu_count() or 1)) > BUSY:
         report(f"the machine is busy, {busy:.1f} processes a core in the last minute: times will scatter, and may be too long")
     partial, failed = out.with_name(f"{out.stem}.partial.csv"), {}
-    with (
-        Journal(beside(out, "journal"), report) as journal,
-        temporary(networks, out) as folder,
-        Worker(backend) as worker,
-    ):
+    with _journal(beside(out, "journal"), report) as journal, temporary(networks, out) as folder, Worker(backend) as worker:
         about = {
             "complete": False,
             "preset": preset, "cycles": cycles, "executions": executions, "tdp_w": tdp_w,
@@ -80,8 +81,9 @@ def profile(
         try:
             for service in tqdm(services, "building networks", leave=False, disable=not progress):
                 try:
-                    found[service] = worker.build(service, folder)
-                    keys[service] = _key(about, found[service])
+                    network = worker.build(service, folder)
+                    keys[service] = _key(about, network)
+                    found[service] = network
                 except InputError as error:
                     failed[service] = str(error)
             kept = sum(f"{keys[service]} {cycle}" in journal.done for service in found for cycle in range(cycles))
@@ -112,7 +114,8 @@ def profile(
             rows = [row for service in done for cycle in done[service] for row in journal.done[f"{keys[service]} {cycle}"]]
             lacking = [service for service in services if len(done.get(service, [])) < cycles]
             about |= {"complete": not lacking, "missing": {name: failed.get(name, "interrupted") for name in lacking}}
-            if rows:
+            whole = len(found) + len(failed) == len(services)  # or building was stopped, and an earlier partial one may hold more
+            if rows and (whole or not partial.exists()):
                 measured = Profile(pd.DataFrame(rows), about).write(partial if lacking else out)
             if rows and lacking:
                 report(f"what was measured so far is in {partial}; the same command goes on from there")
@@ -124,9 +127,27 @@ def profile(
 
 
 @contextmanager
+def _journal(path: Path, report: Callable[[str], None]) -> Iterator[Journal]:
+    """The journal of a run, of which nothing is left where nothing came of it."""
+    with Journal(path, report) as journal:
+        try:
+            yield journal
+        finally:
+            if not journal.done:
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
 def temporary(networks: Path | None, out: Path) -> Iterator[Path]:
-    """The folder of the networks: the user's own, which is kept, or a hidden one beside `out`, which is removed in the end."""
-    folder = (networks or out.with_name(f".{out.stem}-networks.tmp")).absolute()
+    """The folder of the networks: the user's own, which is kept, or a hidden one beside `out`, which is removed in the end.
+
+    Those that killed processes left are removed at the next time.
+    """
+    for left in out.parent.glob(f".{glob.escape(out.stem)}-networks-*.tmp"):
+        process = left.stem.rpartition("-")[2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = (networks or out.with_name(f".{out.stem}-networks-{os.getpid()}.tmp")).absolute()
     try:
         yield folder
     finally:

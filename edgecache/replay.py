@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .books import HIT, MISS, Simulation
+from .books import MISS, Simulation
 from .catalogue import load_catalogue
 from .costs import preloading_delay_s, transmission_delay_s
 from .demand import poisson_trace, random_stream
 from .errors import InputError
 from .network import Network
-from .profiles import Profile, read_profile
+from .profiles import Profile, read_profile, read_table
 from .profiling import BACKENDS, temporary
 from .scenario import Scenario
 from .simulator import simulate
@@ -57,6 +57,14 @@ def replay(
     path = Path(profile).absolute()
     measured, scenario = read_profile(path), scenario or proportionate(profile)
     trace = poisson_trace(scenario, random_stream(seed, 0, 0))
+    names = [getattr(policy, "name", policy) for policy in policies]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"policies are {', '.join(names) or 'none'}; name at least one, and each once")
+    if not len(trace):
+        raise InputError(f"the trace of {scenario.slots} slots has no request; a replay needs more slots, or a higher arrival rate")
+    if not (fits := scenario.fits_empty_server[trace.model]).all():
+        service = scenario.catalogue.services[trace.model[fits.argmin()]]
+        raise InputError(f"the server cannot hold {service!r} at all; a replay needs one that every model fits")
     runs = [simulate(scenario, policy, seed, trace) for policy in policies]
     backend = _backend(measured, own or {})
     rows = []
@@ -105,8 +113,6 @@ def _play(run: Simulation, worker: Worker, networks: dict[str, Network], step: C
     empty, rows = worker.memory(), []
     for clock, model in enumerate(trace.model):
         service, outcome = catalogue.services[model], run.outcome[clock]
-        if outcome not in (HIT, MISS):
-            raise InputError(f"the server cannot hold {service!r} at all; a replay needs one that every model fits")
         evicted = run.evictions[run.evictions[:, 0] == clock + 1, 1]
         deployed[evicted], deployed[model] = False, True
         gone = [catalogue.services[other] for other in evicted]
@@ -167,6 +173,18 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def read_replay(path: Path) -> pd.DataFrame:
+    """The table of a replay that was written. Raises InputError where it is damaged."""
+    numbers = ("request", "predicted_s", "measured_s", "transmission_s", "load_predicted_s", "load_s", "run_predicted_s", "run_s")
+    numbers += ("memory_bytes", "memory_predicted_bytes", "budget_bytes")
+    try:
+        return read_table(path, ("policy", "service", "outcome"), numbers)
+    except OSError as error:
+        raise InputError(f"cannot read the replay {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"the replay {path} is damaged: {' '.join(str(error).split())}; replay it anew") from None
 
 
 def told(summary: pd.DataFrame) -> str:

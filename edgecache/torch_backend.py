@@ -166,6 +166,7 @@ class Modules:
         files = [Path(file) for file in network.files if file.endswith(".safetensors")]
         self.parts = SimpleNamespace(**{file.stem: read_module(file, backend.device, backend.dtype) for file in files})
         self._wait()
+        self.taken = self._reserved()
 
     def prepare(self, seed: int) -> None:
         row, draw = SERVICES[self.service], Draw(seed, self.backend.device, self.backend.dtype)
@@ -175,11 +176,16 @@ class Modules:
     def infer(self) -> None:
         with told(self.service, "run"), self.torch.inference_mode():
             self.torch.manual_seed(self.seed)  # of sampled tokens and durations: executions repeat
-            self.answer = self.execute()
+            first, self.answer = self.answer is None, self.execute()
             self._wait()
+        if first:
+            self.taken = self._reserved()
 
     def gpu_memory_bytes(self) -> int | None:
-        """The most that was reserved since the load began, beyond what was before it."""
+        """The most that was reserved beyond what was before, from the load to the end of the first execution."""
+        return self.taken
+
+    def _reserved(self) -> int | None:
         return self.cuda.max_memory_reserved() - self.before if self.cuda else None
 
     def close(self) -> None:

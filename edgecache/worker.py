@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,11 +42,15 @@ class Hands:
     def load(self, network: Network, seed: int) -> dict:
         """Cold, from disk to memory; the inputs of the executions are made afterwards, untimed."""
         machine.give_back()
-        machine.evict(network.files)
-        cached = machine.cached_share(network.files)
+        try:
+            machine.evict(network.files)
+            cached, size = machine.cached_share(network.files), network.size_bytes
+        except OSError as error:
+            name = Path(error.filename or network.files[0]).name
+            raise InputError(f"the network of {network.service!r} cannot be loaded: {name}, {error.strerror}") from None
         self.before[network.service] = machine.memory_bytes()
         self.loaded[network.service], row = self._measured(lambda: self.backend.load(network))
-        cold = cached == 0 and row["read_bytes"] >= COLD * network.size_bytes
+        cold = cached == 0 and row["read_bytes"] >= COLD * size
         self.loaded[network.service].prepare(seed)
         machine.give_back()  # what the load needed but the network does not
         return {**row, "cached_before": cached, "cold": "yes" if cold else "unknown", **self._memory(network.service)}
@@ -66,7 +71,9 @@ class Hands:
         return {**row, **self._memory(service)}
 
     def memory(self) -> float:
-        """Memory now, the resident set in bytes, garbage given back first."""
+        """Bytes that are taken now: of a GPU by the networks, else the resident set, garbage given back first."""
+        if self.backend.device == "cuda":
+            return float(sum(network.gpu_memory_bytes() for network in self.loaded.values()))
         machine.give_back()
         return machine.memory_bytes()[1]
 
@@ -122,9 +129,13 @@ class Worker:
         threads = {name: str(self.backend.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         before = {name: os.environ.get(name) for name in threads}
         os.environ |= threads
+        main = threading.current_thread() is threading.main_thread()
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None  # what is ignored stays so in the process
         try:
             self.process.start()
         finally:
+            if main:
+                signal.signal(signal.SIGINT, handler)
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
         theirs.close()
@@ -139,7 +150,7 @@ class Worker:
             self.process.join(10)
             code = self.process.exitcode
             self.end()
-            what = f"{name} of the network of {_service(arguments)!r}"
+            what = f"{name} of the network of {_service(arguments)!r}" if arguments else name
             if code == -signal.SIGKILL:
                 raise InputError(f"the measuring process was killed in {what}: most likely there is too little memory") from None
             raise InputError(f"the measuring process died in {what}, with exit code {code}") from None
@@ -158,20 +169,31 @@ class Worker:
 
 def _serve(pipe, backend) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process, in its own time
-    hands = Hands(backend)
+    hands = broken = None
+    try:
+        hands = Hands(backend)
+    except Exception as error:
+        broken = _sent(error, "starting")
     gc.freeze()  # what is there now is never garbage: collections look at the networks alone
     with suppress(EOFError, OSError):  # the parent has gone
         while True:
             name, arguments = pipe.recv()
             try:
-                answer = (False, getattr(hands, name)(*arguments))
-            except InputError as error:
-                answer = (True, error)
+                answer = (True, broken) if broken else (False, getattr(hands, name)(*arguments))
             except MemoryError:
                 answer = (True, InputError(f"the network of {_service(arguments)!r} needs more memory than there is"))
-            except Exception as error:  # some of a library's own cannot be sent
-                answer = (True, RuntimeError(f"{name} of {_service(arguments)!r}: {type(error).__name__}: {error}"))
+            except Exception as error:
+                answer = (True, _sent(error, f"{name} of {_service(arguments)!r}"))
             pipe.send(answer)
+
+
+def _sent(error: Exception, what: str) -> Exception:
+    """The error as the parent sees it: a sentence, or for a library's, which may not be sent, its words."""
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, OSError):
+        return InputError(f"{what}: {error.strerror or error}")
+    return RuntimeError(f"{what}: {type(error).__name__}: {error}")
 
 
 def _service(arguments: tuple) -> str:

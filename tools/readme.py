@@ -11,7 +11,7 @@ from edgecache.claim_figures import TRENDS
 from edgecache.claims import told
 from edgecache.profiles import beside, read_profile
 from edgecache.readings import SLACKS, read_readings
-from edgecache.replay import compared
+from edgecache.replay import compared, read_replay
 from edgecache.search import closest
 
 ROOT = Path(__file__).parent.parent
@@ -110,7 +110,7 @@ def search() -> str:
 def profile() -> str:
     """What the committed measurement found, and how the simulator's prediction compares with the replay."""
     measured, about = read_profile(PROFILE), read_profile(PROFILE).about
-    summary = measured.summary().set_index(["service", "phase"])
+    summary = measured.summary.set_index(["service", "phase"])
     memory = measured.catalogue().set_index("service")["gpu_memory_gb"]
     lines = [
         "| service | network | parameters | share of | disk | memory | cold load (95 %) | first | later (95 %) |",
@@ -138,7 +138,7 @@ def profile() -> str:
         "| {policy} | {requests} | {hit_ratio:.1%} | {predicted_s:.3f} s | {measured_s:.3f} s | {error:+.1%} | {from_loads:+.1%} "
         "| {from_runs:+.1%} | {of_budget:.0%} |"
     )
-    replayed = compared(pd.read_csv(beside(PROFILE, "replay.csv")))
+    replayed = compared(read_replay(beside(PROFILE, "replay.csv")))
     return "\n".join(lines + [shown.format(**row) for row in replayed.to_dict("records")])
 
 

@@ -4,8 +4,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from edgecache import delays, figures, profile_figures, replay
 from edgecache.profiles import FILES, beside, read_profile
 
@@ -36,7 +34,7 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
     says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
     shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
     if (file := beside(profile, "replay.csv")).exists():
-        played = pd.read_csv(file)
+        played = replay.read_replay(file)
         compared = replay.compared(played)
         note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
         figures.save(profile_figures.replay(played, compared, note), "replay-here", site / "figures")
