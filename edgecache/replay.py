@@ -2,10 +2,13 @@
 
 A hit runs a network that is in memory. A miss evicts what the policy evicts, loads the requested network cold from disk and runs
 it. Transmission from the cloud is computed on both sides, 8 s / B. So the prediction misses what one number a model cannot say: how
-loads and executions vary, the longer first execution, and what networks in one memory do to each other.
+loads and executions vary, the longer first execution, what networks in one memory do to each other, and that a machine is not
+always as fast as when it was profiled. The policies take turns, request by request, so that this disturbs them alike.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 
@@ -52,7 +55,8 @@ def replay(
     `predicted_s` and `measured_s` are what the request waits, `transmission_s` computed in both; `load_s` and `run_s` were
     measured, `load_predicted_s` and `run_predicted_s` are the catalogue's. `memory_bytes` is what the networks in memory take
     after the request, under a budget of `budget_bytes`. The scenario is by default that of `proportionate`. `networks`: where
-    they are kept, see profiling.profile. Raises InputError where the networks are not those that were measured.
+    they are kept, see profiling.profile. Every policy has a process, and so the budget, of its own; on a GPU, whose memory may not
+    hold as much, they play one after the other. Raises InputError where the networks are not those that were measured.
     """
     path = Path(profile).absolute()
     measured, scenario = read_profile(path), scenario or proportionate(profile)
@@ -67,14 +71,16 @@ def replay(
         raise InputError(f"the server cannot hold {service!r} at all; a replay needs one that every model fits")
     runs = [simulate(scenario, policy, seed, trace) for policy in policies]
     backend = _backend(measured, own or {})
-    rows = []
-    with temporary(networks, path) as folder, Worker(backend) as worker:
-        found = _networks(worker, measured, [scenario.catalogue.services[model] for model in np.unique(trace.model)], folder)
-        with tqdm(total=len(runs) * len(trace), leave=False, disable=not progress) as bar:
-            for run in runs:
-                bar.set_description(f"replay of {run.policy}")
-                rows += _play(run, worker, found, bar.update)
-                worker.end()  # and with it all that it holds
+    asked = [scenario.catalogue.services[model] for model in np.unique(trace.model)]
+    with temporary(networks, path) as folder, ExitStack() as stack:
+        with Worker(backend) as worker:
+            found = _networks(worker, measured, asked, folder)
+        plays = [_play(run, stack.enter_context(Worker(backend)), found) for run in runs]
+        if backend.device == "cuda":
+            played = itertools.chain.from_iterable(plays)
+        else:
+            played = itertools.chain.from_iterable(zip(*plays, strict=True))
+        rows = list(tqdm(played, "replay", total=len(runs) * len(trace), leave=False, disable=not progress))
     return pd.DataFrame(rows)
 
 
@@ -104,13 +110,13 @@ def _networks(worker: Worker, profile: Profile, services: Sequence[str], folder:
     return found
 
 
-def _play(run: Simulation, worker: Worker, networks: dict[str, Network], step: Callable[[int], object]) -> list[dict]:
-    """Do what the run did with real networks; its requests in order."""
+def _play(run: Simulation, worker: Worker, networks: dict[str, Network]) -> Iterator[dict]:
+    """Do what the run did with real networks, a request and its row at a time; the worker then ends."""
     catalogue, trace = run.scenario.catalogue, run.trace
     sent = transmission_delay_s(1, catalogue.size_gb, run.scenario.bandwidth_gbps)
     loading = preloading_delay_s(1, catalogue.io_delay_s)
     deployed = np.zeros(len(catalogue), dtype=bool)
-    empty, rows = worker.memory(), []
+    empty = worker.memory()
     for clock, model in enumerate(trace.model):
         service, outcome = catalogue.services[model], run.outcome[clock]
         evicted = run.evictions[run.evictions[:, 0] == clock + 1, 1]
@@ -122,7 +128,7 @@ def _play(run: Simulation, worker: Worker, networks: dict[str, Network], step: C
         load = worker.load(networks[service], clock) if missed else {"wall_s": 0.0, "cold": ""}
         ran = worker.infer(service)
         predicted = run.request_delay_s[clock]
-        row = {
+        yield {
             "policy": run.policy,
             "request": clock,
             "slot": trace.slot[clock],
@@ -141,21 +147,22 @@ def _play(run: Simulation, worker: Worker, networks: dict[str, Network], step: C
             "memory_predicted_bytes": 1e9 * catalogue.gpu_memory_gb[deployed].sum(),
             "budget_bytes": 1e9 * run.scenario.gpu_memory_gb,
         }
-        rows.append(row)
-        step(1)
-    return rows
+    worker.end()
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
     """Per policy the mean delay as predicted and as measured, the error, and which part of it loads and executions make.
 
-    `error` is measured over predicted less one; `from_loads` and `from_runs` add up to it. `typical_error` is the median over the
-    requests of each one's own error, up or down. `memory_gb` is the largest that was measured, `memory_error` compares it with the
-    largest predicted one, `of_budget` with the budget.
+    `error` is measured over predicted less one; `from_loads` and `from_runs` add up to it. `pace` is how much longer executions
+    took than when they were profiled, the median over the requests, and `error_at_pace` what error is left if all of the
+    prediction but the transmission is stretched by it: what the machine's own speed does not explain. `typical_error` is the
+    median over the requests of each one's own error, up or down. `memory_gb` is the largest that was measured, `memory_error`
+    compares it with the largest predicted one, `of_budget` with the budget.
     """
     rows = []
     for policy, own in table.groupby("policy", sort=False):
         predicted, measured = own["predicted_s"].mean(), own["measured_s"].mean()
+        pace, sent = (own["run_s"] / own["run_predicted_s"]).median(), own["transmission_s"].mean()
         rows.append(
             {
                 "policy": policy,
@@ -166,6 +173,8 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
                 "error": measured / predicted - 1,
                 "from_loads": (own["load_s"] - own["load_predicted_s"]).mean() / predicted,
                 "from_runs": (own["run_s"] - own["run_predicted_s"]).mean() / predicted,
+                "pace": pace,
+                "error_at_pace": measured / (sent + pace * (predicted - sent)) - 1,
                 "typical_error": (own["measured_s"] / own["predicted_s"] - 1).abs().median(),
                 "memory_gb": own["memory_bytes"].max() / 1e9,
                 "of_budget": own["memory_bytes"].max() / own["budget_bytes"].max(),
@@ -190,13 +199,10 @@ def read_replay(path: Path) -> pd.DataFrame:
 def told(summary: pd.DataFrame) -> str:
     """The comparison as a table to read."""
     shown = summary[["policy", "requests"]].copy()
-    shown["hit ratio"] = summary["hit_ratio"].map("{:.1%}".format)
-    for column, title in (("predicted_s", "predicted"), ("measured_s", "measured")):
-        shown[title] = summary[column].map("{:.3f} s".format)
-    for column, title in (("error", "error"), ("from_loads", "from loads"), ("from_runs", "from runs")):
-        shown[title] = summary[column].map("{:+.1%}".format)
-    shown["typical error"] = summary["typical_error"].map("{:.1%}".format)
-    shown["memory"] = summary["memory_gb"].map("{:.3f} GB".format)
-    shown["of budget"] = summary["of_budget"].map("{:.0%}".format)
-    shown["memory error"] = summary["memory_error"].map("{:+.1%}".format)
+    shapes = {
+        "hit_ratio": "{:.1%}", "predicted_s": "{:.3f} s", "measured_s": "{:.3f} s", "error": "{:+.1%}", "from_loads": "{:+.1%}",
+        "from_runs": "{:+.1%}", "pace": "{:.2f}", "error_at_pace": "{:+.1%}", "memory_gb": "{:.3f} GB", "of_budget": "{:.0%}",
+    }  # fmt: skip
+    for column, shape in shapes.items():
+        shown[column.removesuffix("_s").removesuffix("_gb").replace("_", " ")] = summary[column].map(shape.format)
     return shown.to_string(index=False)

@@ -131,12 +131,12 @@ def profile() -> str:
         f"Measured on {measured.machine}: {about['cycles']} load-offload cycles of {about['executions']} executions, {cold} of "
         f"{loads} loads known to be cold. Energy: {energy}.",
         "",
-        "| policy | requests | hit ratio | delay, predicted | measured | error | by loads | by executions | memory of budget |",
+        "| policy | requests | hit ratio | mean delay, predicted | measured | error | pace | error at it | memory of budget |",
         "|---" * 9 + "|",
     ]
     shown = (
-        "| {policy} | {requests} | {hit_ratio:.1%} | {predicted_s:.3f} s | {measured_s:.3f} s | {error:+.1%} | {from_loads:+.1%} "
-        "| {from_runs:+.1%} | {of_budget:.0%} |"
+        "| {policy} | {requests} | {hit_ratio:.1%} | {predicted_s:.3f} s | {measured_s:.3f} s | {error:+.1%} | {pace:.2f} "
+        "| {error_at_pace:+.1%} | {of_budget:.0%} |"
     )
     replayed = compared(read_replay(beside(PROFILE, "replay.csv")))
     return "\n".join(lines + [shown.format(**row) for row in replayed.to_dict("records")])
