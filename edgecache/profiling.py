@@ -56,15 +56,7 @@ def profile(
     services = _services(backend, services)
     if tdp_w is not None and not 0 < tdp_w < 1e5:
         raise InputError(f"the TDP is {tdp_w:g} W; it must be above zero and below 100,000")
-    if out.suffix != ".csv":
-        raise InputError(f"--out is {out.name}; it must be a file that ends in .csv")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out is {out}, whose folder cannot be made: {error.strerror}") from None
-    for file in (out, *(beside(out, name) for name in FILES)):
-        if file.is_dir():
-            raise InputError(f"--out is {out}, but {file} is a folder; it must be a file, or nothing yet")
+    _check_out(out)
     if (busy := machine.load1() / (os.cpu_count() or 1)) > BUSY:
         report(f"the machine is busy, {busy:.1f} processes a core in the last minute: times will scatter, and may be too long")
     partial, failed = out.with_name(f"{out.stem}.partial.csv"), {}
@@ -77,23 +69,23 @@ def profile(
             "backend": {"name": backend.name, **_plain(backend), **worker.describe()},
         }  # fmt: skip
         found: dict[str, Network] = {}
-        keys: dict[str, str] = {}
+        keys: dict[str, list[str]] = {}  # of each service's cycles in the journal
         try:
             for service in tqdm(services, "building networks", leave=False, disable=not progress):
                 try:
                     network = worker.build(service, folder)
-                    keys[service] = _key(about, network)
+                    keys[service] = [f"{_key(about, network)} {cycle}" for cycle in range(cycles)]
                     found[service] = network
                 except InputError as error:
                     failed[service] = str(error)
-            kept = sum(f"{keys[service]} {cycle}" in journal.done for service in found for cycle in range(cycles))
+            kept = sum(key in journal.done for service in found for key in keys[service])
             if kept:
                 report(f"going on where an earlier run was stopped: {kept} of {cycles * len(found)} cycles are there")
             with tqdm(total=cycles * len(found), initial=kept, leave=False, disable=not progress) as bar:
                 for cycle in range(cycles):
                     for service in np.random.default_rng(cycle).permutation(list(found)):
                         bar.set_description(f"cycle {cycle + 1} of {cycles}, {service}")
-                        if service in failed or f"{keys[service]} {cycle}" in journal.done:
+                        if service in failed or keys[service][cycle] in journal.done:
                             continue
                         try:
                             rows = _cycle(worker, found[service], cycle, executions, tdp_w)
@@ -101,7 +93,7 @@ def profile(
                             failed[service] = str(error)
                             worker.end()
                         else:
-                            journal.add([(f"{keys[service]} {cycle}", rows)])
+                            journal.add([(keys[service][cycle], rows)])
                         bar.update()
         except OSError as error:
             raise InputError(f"measuring stopped, what was finished is kept: {error.strerror or error}") from None
@@ -110,8 +102,8 @@ def profile(
             about["networks"] = [_described(network) for network in found.values()]  # before they are removed
             if networks is None:  # now, for they may have filled the disk
                 shutil.rmtree(folder, ignore_errors=True)
-            done = {service: [cycle for cycle in range(cycles) if f"{keys[service]} {cycle}" in journal.done] for service in found}
-            rows = [row for service in done for cycle in done[service] for row in journal.done[f"{keys[service]} {cycle}"]]
+            done = {service: [key for key in keys[service] if key in journal.done] for service in found}
+            rows = [row for service in done for key in done[service] for row in journal.done[key]]
             lacking = [service for service in services if len(done.get(service, [])) < cycles]
             about |= {"complete": not lacking, "missing": {name: failed.get(name, "interrupted") for name in lacking}}
             whole = len(found) + len(failed) == len(services)  # or building was stopped, and an earlier partial one may hold more
@@ -167,6 +159,19 @@ def _cycle(worker: Worker, network: Network, cycle: int, executions: int, tdp_w:
             row["energy_estimate_j"] = tdp_w * row["cpu_s"] / (os.cpu_count() or 1)
         found.append({"service": service, "cycle": cycle, "execution": execution, "phase": phase, **row, "at": _now()})
     return found
+
+
+def _check_out(out: Path) -> None:
+    """Raise InputError where the results could not be written, before anything is measured."""
+    if out.suffix != ".csv":
+        raise InputError(f"--out is {out.name}; it must be a file that ends in .csv")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out is {out}, whose folder cannot be made: {error.strerror}") from None
+    for file in (out, *(beside(out, name) for name in FILES)):
+        if file.is_dir():
+            raise InputError(f"--out is {out}, but {file} is a folder; it must be a file, or nothing yet")
 
 
 def _preset(name: str) -> tuple[int, int]:
