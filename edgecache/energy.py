@@ -11,10 +11,11 @@ POWERCAP = Path("/sys/class/powercap")
 class Energy:
     """The counters that can be read now: `source` names them, and `reason` says why others cannot, or is empty.
 
-    On a `gpu` its counter comes on top of the processor's. Energy is of the whole package, whoever else used it.
+    With a `gpu`, its UUID, its counter comes on top of the processor's, whose own would be the lesser part and is not read alone.
+    Energy is of the whole package and GPU, whoever else used them, and whether or not they were idle.
     """
 
-    def __init__(self, gpu: bool = False, powercap: Path = POWERCAP):
+    def __init__(self, gpu: str = "", powercap: Path = POWERCAP):
         self.zones, self.gpu, reasons = [], None, []
         try:
             self.zones = [(zone, float((zone / "max_energy_range_uj").read_text())) for zone in _packages(powercap)]
@@ -31,12 +32,14 @@ class Energy:
                 import pynvml
 
                 pynvml.nvmlInit()
-                handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+                handle = pynvml.nvmlDeviceGetHandleByUUID(gpu)
                 pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
                 self.gpu = lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1000
             except ImportError:
+                self.zones = []
                 reasons.append("no NVML: pip install nvidia-ml-py")
             except Exception as error:  # pynvml has an exception a code
+                self.zones = []
                 reasons.append(f"NVML has no energy counter here: {error}")
         self.source = "+".join([*["rapl"] * bool(self.zones), *["nvml"] * (self.gpu is not None)])
         self.reason = "; ".join(reasons)

@@ -167,10 +167,10 @@ def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = N
     return figure
 
 
-def service_delay(delays: pd.DataFrame, note: str, memory: str = "GPU memory") -> Figure:
+def service_delay(delays: pd.DataFrame, note: str, load: str = PHASE_STYLE["io"][1]) -> Figure:
     """Fig. 1: first and preloaded service delay of each service, stacked by phase, from `service_delays`; `note` says whence.
 
-    `memory` is where a load ends.
+    `load` is what the phase `io` is called.
     """
     order = delays[delays["kind"] == "first"].sort_values("total", ascending=False)["service"]
     with rc_context(STYLE):
@@ -192,7 +192,8 @@ def service_delay(delays: pd.DataFrame, note: str, memory: str = "GPU memory") -
         axis.set(ylabel="Service delay (s)", xticks=range(len(order)), xlim=(-0.6, len(order) - 0.4))
         axis.set_xticklabels([name.replace("_", " ") for name in order], rotation=30, ha="right", rotation_mode="anchor")
         axis.grid(axis="x", visible=False)
-        handles = [Patch(facecolor=colour, edgecolor="0.25", label=label.format(memory)) for colour, label in PHASE_STYLE.values()]
+        labels = {phase: load if phase == "io" else label for phase, (_, label) in PHASE_STYLE.items()}
+        handles = [Patch(facecolor=PHASE_STYLE[phase][0], edgecolor="0.25", label=label) for phase, label in labels.items()]
         handles += [Patch(facecolor="white", edgecolor="0.25", label="first service"),
                     Patch(facecolor="white", edgecolor="0.25", hatch="////", label="preloaded service")]  # fmt: skip
         axis.legend(handles=handles, loc="upper right")

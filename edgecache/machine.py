@@ -57,8 +57,11 @@ def cached_share(files: Iterable[str]) -> float:
 
 
 def _cached_pages(file: str) -> int | None:
-    """By both calls, the larger: cachestat says nothing is cached of a file on an overlay, which is the root of a container."""
-    if platform.system() != "Linux":
+    """By both calls, the larger: cachestat says nothing is cached of a file on an overlay, which is the root of a container.
+
+    Who neither owns a file nor may write it is not told.
+    """
+    if platform.system() != "Linux" or not (os.access(file, os.W_OK) or os.stat(file).st_uid == os.geteuid()):
         return None
     with open(file, "rb") as opened:
         found, whole = _Cached(), _Range(0, 0)  # to the end of the file

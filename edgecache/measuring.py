@@ -28,7 +28,7 @@ from .options import assigned, pairs
 @click.option("--services", metavar="NAMES", help="Comma-separated; without it all ten, or the models of --model.")
 @click.option("--model", "models", multiple=True, metavar="NAME=FILE", help="An .onnx file of your own, and what to call it.")
 @click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="How large an unknown size of your models' inputs is.")
-@click.option("--networks", type=Path, metavar="DIR", help="Keep the networks there; without it they are removed.")
+@click.option("--networks", type=Path, metavar="DIR", help="Write the networks there and keep them; without it they are removed.")
 @click.option("--tdp", type=float, metavar="W", help="The processor's rated power, for an estimate of energy, named so.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Of the network that is measured.")
 @click.option("--out", type=Path, default=Path("profile.csv"), show_default=True, metavar="FILE", help="The catalogue to write.")
@@ -113,6 +113,14 @@ def replay(profile, policies, slots, reading, settings, seed, networks, models, 
     scenario = scenario.vary(reading=reading, **parameters) if reading else scenario
     names = [name.strip() for name in policies.split(",")]
     table = replay(
-        profile, names, scenario, seed=seed, networks=networks, own=pairs("--model", models), progress=sys.stderr.isatty()
+        profile,
+        names,
+        scenario,
+        seed=seed,
+        networks=networks,
+        own=pairs("--model", models),
+        progress=sys.stderr.isatty(),
+        partial=beside(profile, "replay.partial.csv"),
     )
     click.echo(told(compared(write_table(table, beside(profile, "replay.csv")))))
+    beside(profile, "replay.partial.csv").unlink(missing_ok=True)

@@ -1,8 +1,9 @@
 """What is measured: a network on disk, and what a backend can do with it.
 
-A backend is a frozen dataclass that can be pickled into the process that measures. It has `name`, `device`, `services` (the names
-it has networks for), `build(service, folder)`, which writes a network's files and returns its Network, `load(network)`, which is
-timed and returns a Loaded, and `describe()`, the versions and the device by name.
+A backend is a frozen dataclass that can be pickled into the process that measures. It has `name`, `device`, `threads`, `services`
+(the names it has networks for), `build(service, folder)`, which writes a network's files and returns its Network,
+`load(network)`, which is timed and returns a Loaded, and `describe()`, the versions by name, after which nothing is left to be
+done but once. On CUDA it may have `gpu`, the GPU's UUID, and `describe` has its `device_name`.
 """
 
 import errno
@@ -41,6 +42,7 @@ class Network:
     weights: str = "random"  # `random`, of the `hub`, or the user's `own`
     named: str = ""  # the model that the catalogue names for this service; empty for a user's own
     named_parameters: int = 0  # how many that model has
+    repository: str = ""  # on the hub, where the weights are of there
     steps: int = 1  # how often the network runs for one answer: tokens, or denoising steps
 
     @property

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .catalogue import SHIPPED
 from .errors import InputError
 from .sweep import write_table
 
@@ -54,9 +53,11 @@ class Profile:
         return f"{where}, {m['memory_gb']:g} GB, {m['file_system']}, {m['system']} ({kind})"
 
     @property
-    def memory(self) -> str:
-        """Where a load ends."""
-        return "GPU memory" if self.records["gpu_memory_bytes"].notna().any() else "memory"
+    def load(self) -> str:
+        """What a load is, and how much of its time the processor was busy: making a network ready, not waiting for the disk."""
+        memory = "GPU memory" if self.records["gpu_memory_bytes"].notna().any() else "memory"
+        loads = self.records[self.records["phase"] == "load"]
+        return f"load: disk to {memory} ({(loads['cpu_s'] / loads['wall_s']).median():.0%} processor)"
 
     def measured(self, service: str, phase: str) -> np.ndarray:
         """Seconds by cycle and execution, (cycles, executions). Of loads those known to be cold, unless there are none."""
@@ -89,19 +90,17 @@ class Profile:
         what the last execution left in GPU memory, or on a CPU in memory. Unknown power is 0, and its status says so.
         """
         summary = self.summary.set_index(["service", "phase"])
-        identifiers = pd.read_csv(SHIPPED).set_index("service")["hf_id"]
         rows = []
         for service, network in self.networks.iterrows():
             load, infer = summary.loc[(service, "load")], summary.loc[(service, "infer")]
             memory, where = self._memory(service)
             power, status = self._power(service)
             of = f"{network['share']:.2%} of those of {network['named']}, " if network["named"] else ""
-            real = network["weights"] == "hub"
             rows.append(
                 {
                     "service": service,
                     "model": network["model"],
-                    "hf_id": identifiers.get(service, "") if real else "",
+                    "hf_id": network.get("repository", ""),
                     "size_gb": network["size_bytes"] / 1e9,
                     "gpu_memory_gb": max(memory, 1.0) / 1e9,
                     "power_kw": power,
@@ -139,7 +138,8 @@ class Profile:
     def told(self) -> str:
         """The profile in a table, and of which machine it is."""
         summary = self.summary
-        cells = {"load": "cold load (95 %)", "first": "first", "infer": "later (95 %)"}
+        cold, loads = (self.records["cold"] == "yes").sum(), (self.records["phase"] == "load").sum()
+        cells = {"load": "cold load (95 %)" if cold == loads else "load (95 %)", "first": "first", "infer": "later (95 %)"}
         table = pd.DataFrame(index=self.services)
         table["parameters"] = [f"{count / 1e6:.1f} M" for count in self.networks["parameters"]]
         table["of the named"] = [
@@ -154,9 +154,13 @@ class Profile:
                 for low, high in rows[["low_s", "high_s"]].to_numpy()
             ]
             table[title] = [f"{median:.3g} s{span}" for median, span in zip(rows["median_s"], spans, strict=True)]
-        cold, loads = (self.records["cold"] == "yes").sum(), (self.records["phase"] == "load").sum()
         energy = self.about["backend"]["energy"] or f"none ({self.about['backend']['no_energy']})"
-        return f"{table.to_string()}\n\nmeasured on {self.machine}; {cold} of {loads} loads known to be cold; energy: {energy}"
+        few = self.records.groupby("service")["cycle"].nunique().min()
+        warning = (
+            f"; {few} cycles are few: the range of so many holds a median in {1 - 2.0 ** (1 - few):.0%} of cases" if few < 8 else ""
+        )
+        said = f"{cold} of {loads} loads known to be cold; {self.load}; energy: {energy}{warning}"
+        return f"{table.to_string()}\n\nmeasured on {self.machine}; {said}"
 
     def fig1_records(self, bandwidth_gbps: float = 10.0) -> pd.DataFrame:
         """The records as delays.service_delays takes them: load as io, and transmission computed, 8 s / B of the size on disk."""

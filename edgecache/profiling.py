@@ -54,6 +54,8 @@ def profile(
     out = Path(out).absolute()
     cycles, executions = _preset(preset)
     services = _services(backend, services)
+    if tdp_w is not None and backend.device == "cuda":
+        raise InputError(f"the TDP is {tdp_w:g} W of the processor; what a GPU draws cannot be estimated from it")
     if tdp_w is not None and not 0 < tdp_w < 1e5:
         raise InputError(f"the TDP is {tdp_w:g} W; it must be above zero and below 100,000")
     _check_out(out)
@@ -65,7 +67,7 @@ def profile(
             "complete": False,
             "preset": preset, "cycles": cycles, "executions": executions, "tdp_w": tdp_w,
             "measured_on": _now()[:10],
-            "machine": machine.describe(out.parent if networks is None else networks.parent),
+            "machine": machine.describe(_disk(backend, folder)),
             "backend": {"name": backend.name, **_plain(backend), **worker.describe()},
         }  # fmt: skip
         found: dict[str, Network] = {}
@@ -85,7 +87,10 @@ def profile(
                 for cycle in range(cycles):
                     for service in np.random.default_rng(cycle).permutation(list(found)):
                         bar.set_description(f"cycle {cycle + 1} of {cycles}, {service}")
-                        if service in failed or keys[service][cycle] in journal.done:
+                        if keys[service][cycle] in journal.done:
+                            continue
+                        bar.update()
+                        if service in failed:
                             continue
                         try:
                             rows = _cycle(worker, found[service], cycle, executions, tdp_w)
@@ -94,7 +99,6 @@ def profile(
                             worker.end()
                         else:
                             journal.add([(keys[service][cycle], rows)])
-                        bar.update()
         except OSError as error:
             raise InputError(f"measuring stopped, what was finished is kept: {error.strerror or error}") from None
         finally:
@@ -113,7 +117,8 @@ def profile(
                 report(f"what was measured so far is in {partial}; the same command goes on from there")
         if failed:
             raise InputError("; ".join(dict.fromkeys(failed.values())))
-    for stale in (beside(out, "journal"), partial, *(beside(partial, name) for name in FILES)):
+    # a replay of the catalogue that stood there is none of this one
+    for stale in (beside(out, "journal"), beside(out, "replay.csv"), partial, *(beside(partial, name) for name in FILES)):
         stale.unlink(missing_ok=True)
     return measured
 
@@ -172,6 +177,13 @@ def _check_out(out: Path) -> None:
     for file in (out, *(beside(out, name) for name in FILES)):
         if file.is_dir():
             raise InputError(f"--out is {out}, but {file} is a folder; it must be a file, or nothing yet")
+
+
+def _disk(backend, folder: Path) -> Path:
+    """Where the networks are read from: the folder of the first of the user's own models, or `folder`, or what there is of it."""
+    own = [Path(file) for file in getattr(backend, "own", {}).values()]
+    place = own[0].absolute().parent if own else folder
+    return next(path for path in (place, *place.parents) if path.exists())
 
 
 def _preset(name: str) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from . import machine
 from .books import MISS, Simulation
 from .catalogue import load_catalogue
 from .costs import preloading_delay_s, transmission_delay_s
@@ -26,6 +27,7 @@ from .profiles import Profile, read_profile, read_table
 from .profiling import BACKENDS, temporary
 from .scenario import Scenario
 from .simulator import simulate
+from .sweep import write_table
 from .worker import Worker
 
 POLICIES = ("lru", "ga", "optimal-online")
@@ -48,6 +50,7 @@ def replay(
     seed: int = 0,
     networks: Path | None = None,
     own: dict[str, str] | None = None,
+    partial: Path | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Play one trace under each policy against the networks of a measured profile; one row a request.
@@ -55,10 +58,11 @@ def replay(
     `predicted_s` and `measured_s` are what the request waits, `transmission_s` computed in both; `load_s` and `run_s` were
     measured, `load_predicted_s` and `run_predicted_s` are the catalogue's. `memory_bytes` is what the networks in memory take
     after the request, under a budget of `budget_bytes`. The scenario is by default that of `proportionate`. `networks`: where
-    they are kept, see profiling.profile. Every policy has a process, and so the budget, of its own; on a GPU, whose memory may not
-    hold as much, they play one after the other. Raises InputError where the networks are not those that were measured.
+    they are kept, see profiling.profile. Every policy has a process, and so the budget, of its own; on a GPU, whose memory may
+    not hold as much, they play one after the other. What a replay that is stopped has done is written to `partial`. Raises
+    InputError where the networks or the machine are not those that were measured.
     """
-    path = Path(profile).absolute()
+    path, rows = Path(profile).absolute(), []
     measured, scenario = read_profile(path), scenario or proportionate(profile)
     trace = poisson_trace(scenario, random_stream(seed, 0, 0))
     names = [getattr(policy, "name", policy) for policy in policies]
@@ -71,6 +75,10 @@ def replay(
         raise InputError(f"the server cannot hold {service!r} at all; a replay needs one that every model fits")
     runs = [simulate(scenario, policy, seed, trace) for policy in policies]
     backend = _backend(measured, own or {})
+    here = machine.describe(path.parent)
+    for name in ("cpu", "cores", "memory_gb"):
+        if (known := measured.about["machine"][name]) != here[name]:
+            raise InputError(f"the profile is of another machine, of {name} {known} and not {here[name]}; profile this one first")
     asked = [scenario.catalogue.services[model] for model in np.unique(trace.model)]
     with temporary(networks, path) as folder, ExitStack() as stack:
         with Worker(backend) as worker:
@@ -80,7 +88,12 @@ def replay(
             played = itertools.chain.from_iterable(plays)
         else:
             played = itertools.chain.from_iterable(zip(*plays, strict=True))
-        rows = list(tqdm(played, "replay", total=len(runs) * len(trace), leave=False, disable=not progress))
+        try:
+            rows.extend(tqdm(played, "replay", total=len(runs) * len(trace), leave=False, disable=not progress))
+        except BaseException:
+            if rows and partial:
+                write_table(pd.DataFrame(rows), partial)
+            raise
     return pd.DataFrame(rows)
 
 
@@ -154,15 +167,17 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
     """Per policy the mean delay as predicted and as measured, the error, and which part of it loads and executions make.
 
     `error` is measured over predicted less one; `from_loads` and `from_runs` add up to it. `pace` is how much longer executions
-    took than when they were profiled, the median over the requests, and `error_at_pace` what error is left if all of the
-    prediction but the transmission is stretched by it: what the machine's own speed does not explain. `typical_error` is the
-    median over the requests of each one's own error, up or down. `memory_gb` is the largest that was measured, `memory_error`
-    compares it with the largest predicted one, `of_budget` with the budget.
+    at hits took than when they were profiled, their median over all policies, and `error_at_pace` what error is left if all of
+    the prediction but the transmission is stretched by it: what a machine that is slower or faster now does not explain; NaN
+    without a hit. `typical_error` is the median over the requests of each one's own error, up or down. `memory_gb` is the largest
+    that was measured, `memory_error` compares it with the largest predicted one, `of_budget` with the budget.
     """
+    hits = table[table["outcome"] == "hit"]
+    pace = (hits["run_s"] / hits["run_predicted_s"]).median()
     rows = []
     for policy, own in table.groupby("policy", sort=False):
         predicted, measured = own["predicted_s"].mean(), own["measured_s"].mean()
-        pace, sent = (own["run_s"] / own["run_predicted_s"]).median(), own["transmission_s"].mean()
+        sent = own["transmission_s"].mean()
         rows.append(
             {
                 "policy": policy,

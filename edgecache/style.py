@@ -38,7 +38,7 @@ FLOOR = {"label": "Floor", "color": "0.25", "linewidth": 1.0}
 BEST_ONLINE = {"label": "Best online", "color": POLICY_STYLE["optimal-online"][0], "linewidth": 1.2, "linestyle": "--"}
 PHASE_STYLE = {
     "transmission": ("#88ccee", "transmission (8 s / B)"),
-    "io": ("#aa4499", "I/O: disk to {}"),
+    "io": ("#aa4499", "I/O: disk to GPU memory"),
     "inference": ("#ddcc77", "inference"),
 }
 LABELS = {

@@ -69,6 +69,13 @@ class TorchBackend:
         return tuple(SERVICES)
 
     @property
+    def gpu(self) -> str:
+        """The UUID of the GPU, as NVML calls it."""
+        import torch
+
+        return f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+
+    @property
     def dtype(self) -> str:
         return DTYPES[self.device]
 
@@ -105,9 +112,9 @@ class TorchBackend:
                 files += [str(path.with_suffix(".json")), str(path)]
                 parameters += about["parameters"]
         named, count = NAMED[service]
-        model, count = (named, parameters) if self.scale == "full" else (f"{row.family}, scaled down", count)
-        runs = row.runs(self._work(row)["steps"])
-        return Network(service, model, tuple(files), parameters, self.weights, named, count, runs)
+        model = named if self.scale == "full" else f"{row.family}, scaled down"
+        repository, runs = row.repository if self.weights == "hub" else "", row.runs(self._work(row)["steps"])
+        return Network(service, model, tuple(files), parameters, self.weights, named, count, repository, runs)
 
     def load(self, network: Network) -> "Modules":
         """Read the network into the device's memory, whole. Raises InputError for files that do not fit, or too little memory."""

@@ -30,14 +30,16 @@ class Hands:
 
     def __post_init__(self):
         self.backend.describe()  # imports what it runs: in no load's time
-        self.energy = Energy(gpu=self.backend.device == "cuda")
+        self.energy = Energy(getattr(self.backend, "gpu", "") if self.backend.device == "cuda" else "")
 
     def describe(self) -> dict:
         """Versions, and where energy comes from, or why it does not."""
         return {**self.backend.describe(), "energy": self.energy.source, "no_energy": self.energy.reason}
 
     def build(self, service: str, folder: Path) -> Network:
-        return self.backend.build(service, folder)
+        network = self.backend.build(service, folder)
+        machine.evict(network.files)  # written to the disk now, not while the next is measured
+        return network
 
     def load(self, network: Network, seed: int) -> dict:
         """Cold, from disk to memory; the inputs of the executions are made afterwards, untimed."""
@@ -96,7 +98,7 @@ class Hands:
             "cpu_s": cpu,
             "read_bytes": math.nan if None in (read, after) else after - read,
             "energy_j": joules,
-            "no_energy": self.energy.reason if math.isnan(joules) else "",
+            "no_energy": (self.energy.reason or "a counter could not be read meanwhile") if math.isnan(joules) else "",
             "load1": load,
         }
         return result, row

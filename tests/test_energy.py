@@ -13,6 +13,7 @@ from edgecache import energy
 from edgecache.energy import Energy
 
 DENIED = "RAPL may be read by root alone"
+GPU = "GPU-2f1b"  # its UUID
 NO_RAPL = "no RAPL counters in /sys/class/powercap"
 
 
@@ -52,7 +53,7 @@ def nvml(*readings_mj, error=None):
     readings = list(readings_mj)
 
     def counter(handle):
-        assert handle == "the first GPU"
+        assert handle == "the GPU"
         found = readings.pop(0) if len(readings) > 1 else readings[0]
         if isinstance(found, Exception):
             raise found
@@ -64,7 +65,7 @@ def nvml(*readings_mj, error=None):
 
     return SimpleNamespace(
         nvmlInit=start,
-        nvmlDeviceGetHandleByIndex=lambda index: {0: "the first GPU"}[index],
+        nvmlDeviceGetHandleByUUID=lambda uuid: {GPU: "the GPU"}[uuid],
         nvmlDeviceGetTotalEnergyConsumption=counter,
     )
 
@@ -164,7 +165,7 @@ def test_a_counter_that_says_no_number_leaves_the_energy_unknown(powercap):
 
 def test_a_gpu_comes_on_top_of_the_processor(powercap, with_nvml):
     with_nvml(0, 10_000, 12_500)  # mJ; the first is the look whether there is a counter
-    counters = Energy(gpu=True, powercap=powercap)
+    counters = Energy(gpu=GPU, powercap=powercap)
     assert (counters.source, counters.reason) == ("rapl+nvml", "")
     before = counters.read()
     later(powercap, z0=1_000_000, z1=250_000)
@@ -173,7 +174,7 @@ def test_a_gpu_comes_on_top_of_the_processor(powercap, with_nvml):
 
 def test_a_gpu_alone_is_told_to_be_alone(tmp_path, with_nvml):
     with_nvml(0, 10_000, 12_500)
-    counters = Energy(gpu=True, powercap=tmp_path)
+    counters = Energy(gpu=GPU, powercap=tmp_path)
     assert (counters.source, counters.reason) == ("nvml", NO_RAPL)
     assert counters.between(counters.read(), counters.read()) == pytest.approx(2.5, abs=1e-9)
 
@@ -188,12 +189,12 @@ def test_a_gpu_alone_is_told_to_be_alone(tmp_path, with_nvml):
 )
 def test_a_gpu_without_a_counter_has_a_reason(powercap, tmp_path, monkeypatch, module, reason):
     monkeypatch.setitem(sys.modules, "pynvml", module)
-    counters = Energy(gpu=True, powercap=powercap)
-    assert (counters.source, counters.reason) == ("rapl", reason)
+    counters = Energy(gpu=GPU, powercap=powercap)
+    assert (counters.source, counters.reason) == ("", reason), "the processor's alone would be told as if it were all"
     before = counters.read()
     later(powercap, z0=1_000_000, z1=0)
-    assert counters.between(before, counters.read()) == pytest.approx(1, abs=1e-9)
-    counters = Energy(gpu=True, powercap=tmp_path / "none")
+    assert math.isnan(counters.between(before, counters.read()))
+    counters = Energy(gpu=GPU, powercap=tmp_path / "none")
     assert counters.source == "" and "\n" not in counters.reason
     assert counters.reason.startswith(f"{NO_RAPL}; ") and math.isnan(counters.between(counters.read(), counters.read()))
 
@@ -205,7 +206,7 @@ def test_on_a_cpu_nvml_is_not_asked(powercap, with_nvml):
 
 def test_a_gpu_counter_that_vanishes_leaves_the_energy_unknown(powercap, with_nvml):
     with_nvml(0, 10_000, RuntimeError("GPU is lost"))
-    counters = Energy(gpu=True, powercap=powercap)
+    counters = Energy(gpu=GPU, powercap=powercap)
     before = counters.read()
     assert math.isnan(counters.between(before, counters.read()))
 
@@ -213,7 +214,7 @@ def test_a_gpu_counter_that_vanishes_leaves_the_energy_unknown(powercap, with_nv
 def test_a_gpu_counter_that_began_anew_leaves_the_energy_unknown(powercap, with_nvml):
     """NVML counts since the driver was loaded; what was used before it was loaded again is lost, and not infinite."""
     with_nvml(0, 10_000, 200)
-    counters = Energy(gpu=True, powercap=powercap)
+    counters = Energy(gpu=GPU, powercap=powercap)
     before = counters.read()
     assert math.isnan(counters.between(before, counters.read()))
 

@@ -267,7 +267,7 @@ def test_garbage_that_refers_to_itself_is_collected():
     start, _ = machine.memory_bytes()
     gc.disable()
     try:
-        knot = [np.ones(32 * MB, dtype=np.uint8)]
+        knot = [np.ones(64 * MB, dtype=np.uint8)]
         knot.append(knot)
         del knot
         assert machine.memory_bytes()[0] - start > 30 * MB

@@ -203,7 +203,7 @@ def test_gpu_memory_goes_before_the_memory_of_the_process():
     profile = changed(made_profile(device="cuda", device_name="Some GPU"), gpu_memory_bytes=on_gpu)
     assert_allclose(profile.catalogue()["gpu_memory_gb"], 9 + np.median(range(4)) / 1000)
     assert profile.catalogue()["provenance"].str.contains("of the GPU").all()
-    assert (profile.memory, made_profile().memory) == ("GPU memory", "memory")
+    assert profile.load.startswith("load: disk to GPU memory (") and made_profile().load.startswith("load: disk to memory (")
 
 
 def test_a_network_that_seems_to_need_no_memory_still_makes_a_catalogue(tmp_path):
@@ -213,10 +213,29 @@ def test_a_network_that_seems_to_need_no_memory_still_makes_a_catalogue(tmp_path
 
 def test_real_weights_keep_their_name_on_the_hub():
     profile = made_profile()
-    networks = [network | {"weights": "hub"} for network in profile.about["networks"]]
+    networks = [network | {"weights": "hub", "repository": f"hub/{network['service']}"} for network in profile.about["networks"]]
     found = Profile(profile.records, profile.about | {"networks": networks}).catalogue()
-    shipped = pd.read_csv(SHIPPED).set_index("service")["hf_id"]
-    assert list(found["hf_id"]) == [shipped[service] for service in profile.services]
+    assert list(found["hf_id"]) == [f"hub/{service}" for service in profile.services]
+    assert set(profile.catalogue()["hf_id"]) == {""}, "random weights are nobody's"
+
+
+def test_the_processors_part_of_a_load_is_told():
+    profile = made_profile()
+    records = profile.records.assign(wall_s=2.0, cpu_s=np.where(profile.records["phase"] == "load", 1.5, 0.1))
+    assert Profile(records, profile.about).load == "load: disk to memory (75% processor)"
+    assert "(75% processor)" in Profile(records, profile.about).told()
+
+
+def test_few_cycles_are_told_to_be_few():
+    """A range of n independent times holds their median but where all lie on one side of it, so in 1 - 2^(1 - n) of cases."""
+    profile = made_profile()
+    three = Profile(profile.records[profile.records["cycle"] < 3], profile.about)
+    assert "3 cycles are few: the range of so many holds a median in 75% of cases" in three.told()
+    times = np.random.default_rng(0).exponential(size=(4000, 3))
+    held = ((times.min(axis=1) < np.log(2)) & (np.log(2) < times.max(axis=1))).mean()
+    assert held == pytest.approx(0.75, abs=0.03)
+    many = [profile.records.assign(cycle=profile.records["cycle"] + 100 * k) for k in range(8)]
+    assert "are few" not in Profile(pd.concat(many, ignore_index=True), profile.about).told()
 
 
 def test_a_users_own_networks_have_no_share_of_another(tmp_path):
@@ -286,9 +305,9 @@ def test_fig1_of_a_profile_as_read_is_drawn(tmp_path):
     made_profile().write(tmp_path / "mine.csv")
     profile = read_profile(tmp_path / "mine.csv")
     waits, note = delays.service_delays(profile.fig1_records()), profile_figures.measured_note(profile, 10.0)
-    figure = figures.service_delay(waits, note, profile.memory)
+    figure = figures.service_delay(waits, note, profile.load)
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert "I/O: disk to memory" in legend and not [text for text in legend if "GPU" in text or "{" in text]
+    assert "load: disk to memory (50% processor)" in legend and not [text for text in legend if "GPU" in text or "{" in text]
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["text understanding", "text to speech"]
 
 

@@ -161,7 +161,7 @@ def test_what_is_measured_is_what_the_networks_took(fake):
     assert_allclose(catalogue.inference_delay_s, [infer for *_, infer in NETWORKS.values()])
     network = about(fake)["networks"][0]
     assert network == {
-        "service": "small", "model": "a small one", "parameters": 250, "weights": "random", "named": "Named",
+        "service": "small", "model": "a small one", "parameters": 250, "weights": "random", "repository": "", "named": "Named",
         "named_parameters": 1000, "steps": 1, "share": 0.25, "size_bytes": 1000,
     }  # fmt: skip
 
@@ -197,7 +197,7 @@ def test_of_a_tdp_an_estimate_is_made_in_a_column_of_its_own(fake):
 def test_on_a_gpu_its_memory_counts(fake):
     profile = measure(fake, FakeBackend(device="cuda"))
     assert_allclose(load_catalogue(fake / "mine.csv").gpu_memory_gb, [4e-4, 8e-4, 1.2e-3])
-    assert profile.memory == "GPU memory" and "Fake GPU" in profile.told()
+    assert profile.load.startswith("load: disk to GPU memory") and "Fake GPU" in profile.told()
 
 
 def test_a_busy_machine_is_told(fake, monkeypatch):

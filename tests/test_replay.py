@@ -341,7 +341,31 @@ def test_a_replay_that_fails_leaves_the_older_table(steady, run):  # noqa: F811
     code, _, err = run("replay", steady / "mine.csv")
     assert code == 2
     one_sentence(err, "is no good")
-    assert (steady / "mine-replay.csv").read_text() == "old" and names(steady) == sorted([*FOUR, "mine-replay.csv"])
+    kept = [*FOUR, "mine-replay.csv", "mine-replay.partial.csv"]
+    assert (steady / "mine-replay.csv").read_text() == "old" and names(steady) == sorted(kept)
+    done = len(pd.read_csv(steady / "mine-replay.partial.csv"))
+    assert 0 < done == count("infer") - 1, "what was finished before the failure"
+    PLAN.clear()
+    code, _, _ = run("replay", steady / "mine.csv")
+    assert code == 0 and names(steady) == sorted([*FOUR, "mine-replay.csv"]), "nothing partial is left of an older one"
+
+
+def test_a_profile_of_another_machine_is_not_replayed(steady):
+    about = json.loads((steady / "mine-machine.json").read_text())
+    about["machine"]["cores"] = 128
+    (steady / "mine-machine.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="of another machine, of cores 128 and not"):
+        replay(steady / "mine.csv", ["lru"])
+    assert not count("load")
+
+
+def test_measuring_anew_takes_the_older_catalogues_replay_away(monkeypatch, tmp_path):
+    fake_backend.install(monkeypatch, tmp_path / "log")
+    (tmp_path / "here").mkdir()
+    measure(tmp_path / "here")
+    (tmp_path / "here/mine-replay.csv").write_text("of the older catalogue")
+    measure(tmp_path / "here")
+    assert names(tmp_path / "here") == FOUR
 
 
 # ---- the comparison
@@ -375,14 +399,14 @@ def test_the_comparison_by_hand():
     expected = {
         "requests": (2, 2), "hit_ratio": (0.5, 0), "predicted_s": (2.5, 6), "measured_s": (3, 5.5), "error": (0.2, -1 / 12),
         "from_loads": (0.2, -1 / 12), "from_runs": (0, 0),
-        "pace": (1, 1), "error_at_pace": (0.2, -1 / 12), "typical_error": ((0.375 + 0.5) / 2, 1 / 16),
+        "pace": (0.5, 0.5), "error_at_pace": (3 / 1.5 - 1, 5.5 / 4 - 1), "typical_error": ((0.375 + 0.5) / 2, 1 / 16),
         "memory_gb": (3, 4), "of_budget": (0.5, 4 / 6), "memory_error": (0.2, -0.2),
     }  # fmt: skip
     for column, (of_lru, of_ga) in expected.items():
         assert (lru[column], ga[column]) == pytest.approx((of_lru, of_ga)), column
     text = told(compared(by_hand()))
     line = next(line for line in text.splitlines() if line.split()[0] == "ga")
-    assert " ".join(line.split()) == "ga 2 0.0% 6.000 s 5.500 s -8.3% -8.3% +0.0% 1.00 -8.3% 4.000 GB 67%"
+    assert " ".join(line.split()) == "ga 2 0.0% 6.000 s 5.500 s -8.3% -8.3% +0.0% 0.50 +37.5% 4.000 GB 67%"
 
 
 def test_what_a_slower_machine_makes_of_the_error_is_told_apart():

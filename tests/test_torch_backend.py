@@ -274,7 +274,8 @@ def test_weights_of_the_hub_are_written_whole_and_give_its_answers(backend, load
     monkeypatch.setitem(SERVICES, service, replace(row, repository=str(tmp_path / "hub"), full=row.small))
     hub = TorchBackend(device="cpu", weights="hub")
     network = hub.build(service, tmp_path)
-    assert (network.model, network.weights, network.share) == (NAMED[service][0], "hub", 1)
+    assert (network.model, network.weights, network.named_parameters) == (NAMED[service][0], "hub", NAMED[service][1])
+    assert network.repository == str(tmp_path / "hub") and backend.build(service, tmp_path / "ours").repository == ""
     assert network.parameters == backend.build(service, tmp_path / "ours").parameters
     read = answer(loaded(service, hub, tmp_path))
     for name, part in row.parts.items():

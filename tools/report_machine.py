@@ -30,7 +30,7 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
     found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
     waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
     note = profile_figures.measured_note(found, BANDWIDTH_GBPS)
-    figures.save(figures.service_delay(waits, note, found.memory), "fig1-service-delay-here", site / "figures")
+    figures.save(figures.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures")
     says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
     shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
     if (file := beside(profile, "replay.csv")).exists():
