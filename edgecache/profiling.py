@@ -89,16 +89,15 @@ def profile(
                         bar.set_description(f"cycle {cycle + 1} of {cycles}, {service}")
                         if keys[service][cycle] in journal.done:
                             continue
+                        if service not in failed:
+                            try:
+                                rows = _cycle(worker, found[service], cycle, executions, tdp_w)
+                            except InputError as error:
+                                failed[service] = str(error)
+                                worker.end()
+                            else:
+                                journal.add([(keys[service][cycle], rows)])
                         bar.update()
-                        if service in failed:
-                            continue
-                        try:
-                            rows = _cycle(worker, found[service], cycle, executions, tdp_w)
-                        except InputError as error:
-                            failed[service] = str(error)
-                            worker.end()
-                        else:
-                            journal.add([(keys[service][cycle], rows)])
         except OSError as error:
             raise InputError(f"measuring stopped, what was finished is kept: {error.strerror or error}") from None
         finally:
