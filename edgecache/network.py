@@ -9,6 +9,7 @@ done but once. On CUDA it may have `gpu`, the GPU's UUID, and `describe` has its
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,3 +87,14 @@ def enough_room(service: str, folder: Path):
         raise InputError(
             f"the disk is full: no room for the network of {service!r} in {folder}, where {free:.0f} MB are free"
         ) from None
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes its name once all is written and is removed if that fails."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

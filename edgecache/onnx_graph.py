@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .network import whole
+
 OPSET, IR = 21, 10  # what ONNX Runtime has had since 1.18
 KINDS = {"float": TensorProto.FLOAT, "int": TensorProto.INT64}
 
@@ -137,9 +139,5 @@ class Graph:
             model, {"steps": str(self.steps), "start": json.dumps(self.start), "parameters": str(self.parameters)}
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        try:
+        with whole(path) as part:
             onnx.save(model, part, format="protobuf")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)

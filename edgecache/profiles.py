@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
+from .network import whole
 from .sweep import write_table
 
 STEPS = ("load", "first", "infer", "unload")  # the phases of a cycle, in order
@@ -179,12 +180,8 @@ class Profile:
         write_table(self.records, beside(path, "records.csv"))
         profile = Profile(read_table(beside(path, "records.csv")), self.about)  # all is made of the records as they were written
         write_table(profile.summary, beside(path, "summary.csv"))
-        part = beside(path, "machine.json.part")
-        try:
+        with whole(beside(path, "machine.json")) as part:
             part.write_text(json.dumps(self.about, indent=2) + "\n")
-            part.replace(beside(path, "machine.json"))
-        finally:
-            part.unlink(missing_ok=True)
         write_table(profile.catalogue(), path)
         return profile
 

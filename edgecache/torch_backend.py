@@ -7,7 +7,6 @@ what `from_pretrained` gives on a CPU is mapped, and read from the disk no soone
 import gc
 import json
 import math
-import os
 import pkgutil
 import re
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 from .errors import InputError, unknown, whole_number
-from .network import NAMED, Network, enough_room
+from .network import NAMED, Network, enough_room, whole
 from .torch_networks import SERVICES, Draw, Part, Service, empty
 
 CHOICES = {"device": ("auto", "cpu", "cuda"), "weights": ("random", "hub"), "scale": ("full", "small")}
@@ -277,17 +276,6 @@ def read_module(path: Path, device: str, dtype: str):
     tied = {name: first[id(value)] for name, value in model.state_dict(keep_vars=True).items()}
     model.load_state_dict({name: tensors[other] for name, other in tied.items() if other in tensors}, assign=True)
     return model.to(device, getattr(torch, dtype))  # the buffers that stand in no file
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes its name once all is written and is removed if that fails."""
-    half = path.with_name(f"{path.name}.half")
-    try:
-        yield half
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)
 
 
 def _kept(path: Path, origin: dict) -> dict | None:
