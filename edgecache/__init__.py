@@ -1,55 +1,58 @@
-"""edgecache: which generative AI models should an edge server keep deployed?
+"""Which generative AI models should an edge server keep deployed?
 
-Read the modules in this order: errors, catalogue, named, scenario, demand, costs, decision, optimal, genetic, books, deployments,
-online, offline, policies, simulator, batch, explain, sweep, gaps, delays, claims, ledger, readings, journal, search, comparison,
-machine, energy, network, onnx_graph, onnx_networks, onnx_backend, torch_networks, torch_backend, worker, profiles, profiling,
-replay, style, figures, gap_figures, claim_figures, run_figures, profile_figures, views, controls, explorer, reproduce, app,
-options, measuring. Each imports only from those before it; those after delays are not imported here: they search, measure, draw,
-or serve.
+The root is the paper; a room is an audience. To read the paper, read in this order:
+
+    catalogue, scenario    the models, the server, and how the paper's lost symbols are read
+    demand, costs          the requests; equations 1 to 12, one function each
+    accounting             what each event of a trace costs under a reading
+    policies/              who decides: eviction policies, Algorithm 1, the exact optimum, the bounds
+    simulator, results     play a trace; what happened and what it cost
+    sweeps, statistics     many runs as tidy tables, and what may be said of them
+
+Further rooms: analysis/ (explain a decision, split a gap), figures/, claims/ (the paper's statements and their verdicts),
+profiling/ (measure real networks), explorer/ (sliders), cli/ (commands). Each room's docstring says how to extend it.
 """
 
-from .books import Simulation
-from .catalogue import Catalogue, load_catalogue, sample_catalogue
-from .decision import Decision
-from .demand import Trace, poisson_trace
-from .errors import InputError, PolicyError
-from .explain import explain
-from .genetic import GA
-from .offline import Clairvoyant, lower_bound
-from .online import OptimalOnline
-from .optimal import Exact
-from .policies import BOUNDS, PAPER, POLICIES, EvictionPolicy, eviction_policy
-from .scenario import READINGS, Scenario
-from .simulator import simulate
-from .sweep import box_statistics, reductions, summarise, sweep, write_table
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "BOUNDS",
-    "GA",
-    "PAPER",
-    "POLICIES",
-    "READINGS",
-    "Catalogue",
-    "Clairvoyant",
-    "Decision",
-    "EvictionPolicy",
-    "Exact",
-    "InputError",
-    "OptimalOnline",
-    "PolicyError",
-    "Scenario",
-    "Simulation",
-    "Trace",
-    "box_statistics",
-    "eviction_policy",
-    "explain",
-    "load_catalogue",
-    "lower_bound",
-    "poisson_trace",
-    "reductions",
-    "sample_catalogue",
-    "simulate",
-    "summarise",
-    "sweep",
-    "write_table",
-]
+if TYPE_CHECKING:
+    from .accounting import Charges as Charges
+
+# Public name -> the module that defines it. Loaded on first use, so that `edgecache --help` need not wait for Numba.
+_HOMES = {
+    "catalogue": ("Catalogue", "load_catalogue", "sample_catalogue"),
+    "scenario": ("READINGS", "Scenario"),
+    "demand": ("Trace", "poisson_trace"),
+    "errors": ("InputError", "PolicyError"),
+    "policies": ("BOUNDS", "PAPER", "POLICIES"),
+    "policies.contract": ("Decision",),
+    "policies.ranks": ("EvictionPolicy", "eviction_policy"),
+    "policies.genetic": ("GA",),
+    "policies.exact": ("Exact",),
+    "policies.optimal_online": ("OptimalOnline",),
+    "policies.clairvoyant": ("Clairvoyant",),
+    "policies.lower_bound": ("lower_bound",),
+    "simulator": ("simulate",),
+    "results": ("Simulation",),
+    "sweeps": ("sweep",),
+    "statistics": ("box_statistics", "reductions", "summarise"),
+    "analysis.explanations": ("explain",),
+    "files": ("write_table",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__version__ = version("edgecache")
+__all__ = [*sorted(_HOME), "__version__"]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

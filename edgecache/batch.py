@@ -12,12 +12,14 @@ import numpy as np
 from numba import njit, types
 
 from . import costs
-from .decision import MODEL_TYPE, RANK_TYPE, SERVER_TYPE
 from .demand import Draws, Trace, random_stream
 from .errors import InputError, PolicyError, unknown
-from .genetic import GA, best_met
-from .optimal import NODES, Exact, _search
-from .policies import EvictionPolicy, Policy, find_policy, front
+from .policies import find_policy
+from .policies.contract import MODEL_TYPE, RANK_TYPE, SERVER_TYPE, Policy
+from .policies.exact import Exact
+from .policies.genetic import GA, best_met
+from .policies.knapsack import NODES, _search
+from .policies.ranks import EvictionPolicy, front
 from .scenario import Scenario
 from .simulator import CLOUD, DEPLOYED, DONE, MISS, NO_RANK, NOTHING, deploy, evict, play, serve, start
 

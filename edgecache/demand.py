@@ -103,3 +103,29 @@ class Draws:
 def poisson_trace(scenario: Scenario, seed: np.random.SeedSequence | int) -> Trace:
     """The trace of one seed, see Draws."""
     return Draws(seed).trace(scenario)
+
+
+pass
+
+NEVER = 2**62  # the number of a request that does not come
+
+
+def next_requests(trace: Trace) -> np.ndarray:
+    """The number (the first is 1) of the next request for the same model, after each request; NEVER if there is none; (N,)."""
+    order = np.argsort(trace.model, kind="stable")
+    following = np.full(len(trace), NEVER)
+    again = trace.model[order[1:]] == trace.model[order[:-1]]
+    following[order[:-1][again]] = order[1:][again] + 1
+    following.flags.writeable = False
+    return following
+
+
+def requests_until_next(trace: Trace, clock, model) -> np.ndarray:
+    """How many requests after request number `clock` (0: the start) `model` is asked for again, or requests left + 1 if never."""
+    order = np.lexsort((np.arange(len(trace)), trace.model))
+    keys = trace.model[order] * (len(trace) + 1) + order
+    clock, model = np.broadcast_arrays(clock, model)
+    found = np.searchsorted(keys, model * (len(trace) + 1) + clock)
+    following = np.append(keys, -1)[found] - model * (len(trace) + 1)
+    following = np.where((found < len(keys)) & (following < len(trace)), following, len(trace))
+    return following + 1 - clock

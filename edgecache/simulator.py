@@ -8,12 +8,13 @@ requested model fits) or a planner, a Python object whose `decide` is called at 
 import numpy as np
 from numba import njit, types
 
-from .books import CLOUD, HIT, MISS, Simulation, next_requests
 from .costs import fetch_delay_s
-from .decision import MODEL, MODEL_TYPE, RANK_TYPE, SERVER, SERVER_TYPE, Decision, Prices
-from .demand import Trace, for_catalogue, poisson_trace, random_stream
+from .demand import Trace, for_catalogue, next_requests, poisson_trace, random_stream
 from .errors import PolicyError
-from .policies import EvictionPolicy, Policy, find_policy, front, prepared
+from .policies import find_policy
+from .policies.contract import MODEL, MODEL_TYPE, RANK_TYPE, SERVER, SERVER_TYPE, Decision, Policy, Prices, prepared
+from .policies.ranks import EvictionPolicy, front
+from .results import CLOUD, HIT, MISS, Simulation
 from .scenario import Scenario
 
 DEPLOYED, ABSENT, ON_CLOUD = 1, 0, -1  # a model's place; ON_CLOUD: no empty server could hold it

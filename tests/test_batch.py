@@ -6,9 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from cases import KeepWhatFits, equal_catalogue, hard_decision, make_catalogue, make_decision, random_readings, random_scenario
 from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
+from support.cases import (
+    KeepWhatFits,
+    equal_catalogue,
+    hard_decision,
+    make_catalogue,
+    make_decision,
+    random_readings,
+    random_scenario,
+)
 
 from edgecache import (
     GA,

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from cases import make_catalogue, make_decision
 from numpy.testing import assert_allclose, assert_array_equal
+from support.cases import make_catalogue, make_decision
 
 from edgecache import READINGS, Exact, Scenario, Trace, costs, poisson_trace, simulate
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from cases import FEATURES, make_catalogue
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from support.cases import FEATURES, make_catalogue
 
 from edgecache import GA, POLICIES, READINGS, EvictionPolicy, InputError, Scenario, Trace, poisson_trace, simulate, sweep
 

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from cases import FEATURES, make_catalogue, make_trace, random_readings, random_scenario
 from numpy.testing import assert_allclose, assert_array_equal
-from reference import reference
+from oracles.reference import reference
 from scipy.stats import chisquare, poisson
+from support.cases import FEATURES, make_catalogue, make_trace, random_readings, random_scenario
 
 from edgecache import POLICIES, Catalogue, InputError, Scenario, Trace, poisson_trace, sample_catalogue, simulate
-from edgecache.books import requests_until_next
-from edgecache.demand import zipf_popularity
+from edgecache.demand import requests_until_next, zipf_popularity
 
 # ---- request by request against libcachesim: storage alone binds, sizes are whole MB
 

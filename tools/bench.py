@@ -20,10 +20,10 @@ import psutil
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import edgecache as ec
-from edgecache.explain import decision_at
-from edgecache.gaps import decisions_met
-from edgecache.optimal import best_subset
-from edgecache.policies import front
+from edgecache.analysis.explanations import decision_at
+from edgecache.analysis.gaps import decisions_met
+from edgecache.policies.knapsack import best_subset
+from edgecache.policies.ranks import front
 from edgecache.simulator import NOTHING, play, start
 
 ROOT = Path(__file__).parent.parent

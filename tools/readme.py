@@ -7,12 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from edgecache import summarise
-from edgecache.claim_figures import TRENDS
-from edgecache.claims import told
-from edgecache.profiles import beside, read_profile
-from edgecache.readings import SLACKS, read_readings
-from edgecache.replay import compared, read_replay
-from edgecache.search import closest
+from edgecache.claims.design import SLACKS, read_readings
+from edgecache.claims.search import closest
+from edgecache.claims.verdicts import told
+from edgecache.figures.readings import TRENDS
+from edgecache.profiling.profile import beside, read_profile
+from edgecache.profiling.replay import compared, read_replay
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "data/results"

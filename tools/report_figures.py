@@ -61,7 +61,7 @@ class Drawings(ast.NodeVisitor):
 
     def visit_Call(self, node):
         self.generic_visit(node)
-        if isinstance(node.func, ast.Attribute) and node.func.attr == "save" and len(node.args) > 1:
+        if "save" in (getattr(node.func, "attr", ""), getattr(node.func, "id", "")) and len(node.args) > 1:
             self.saved.append((pattern(node.args[1]), self.number, self.behind(node.args[0])))
 
 

@@ -4,8 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgecache import delays, figures, profile_figures, replay
-from edgecache.profiles import FILES, beside, read_profile
+from edgecache.figures import profiling, save
+from edgecache.profiling import delays, replay
+from edgecache.profiling.profile import FILES, beside, read_profile
 
 BANDWIDTH_GBPS = 10.0  # the paper's
 
@@ -29,15 +30,15 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
         return []
     found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
     waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
-    note = profile_figures.measured_note(found, BANDWIDTH_GBPS)
-    figures.save(figures.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures")
+    note = profiling.measured_note(found, BANDWIDTH_GBPS)
+    save(profiling.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures")
     says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
     shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
     if (file := beside(profile, "replay.csv")).exists():
         played = replay.read_replay(file)
         compared = replay.compared(played)
         note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
-        figures.save(profile_figures.replay(played, compared, note), "replay-here", site / "figures")
+        save(profiling.replay(played, compared, note), "replay-here", site / "figures")
         says = (
             "Mean service delays as the simulator predicts them and as measured on the real networks of this machine, side by side"
         )

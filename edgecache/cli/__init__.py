@@ -1,0 +1,1 @@
+"""The command line: `edgecache` or `python -m edgecache`."""

@@ -1,0 +1,154 @@
+"""The figures of how far from the best possible (notebook 05), in the style of figures.py; each draws a tidy table."""
+
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from ..policies import POLICIES
+from ..statistics import summarise
+from .style import LABELS, PALETTE, POLICY_STYLE, STYLE, WIDTH, label, panels, stands_for
+
+PART_STYLE = {
+    "solver": (PALETTE[3], "o", "solver error: GA - Exact"),
+    "myopia": ("black", "*", "myopia: Exact - best online"),
+    "future": ("#5e3c99", "s", "not knowing the future: best online - floor"),
+}
+
+
+def gap_split(splits: pd.DataFrame) -> Figure:
+    """The parts of the GA's gap to the floor, a panel a swept `parameter`, from tables of `gaps.split_gap`."""
+    parameters = list(dict.fromkeys(splits["parameter"]))
+    with rc_context(STYLE):
+        figure, axes = panels(1, len(parameters), width=3.3)
+        for axis, parameter in zip(axes, parameters, strict=True):
+            table = splits[splits["parameter"] == parameter]
+            for part, (colour, marker, meaning) in PART_STYLE.items():
+                line = table[table["part"] == part]
+                axis.plot(line["value"], line["mean"], color=colour, marker=marker, markersize=5, linewidth=1.4, label=meaning)
+                axis.fill_between(line["value"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
+            axis.axhline(0, color="0.3", linewidth=0.6)
+            axis.set_xlabel(LABELS[parameter].replace(" of the edge server", ""))
+        axes[0].set_ylabel("Cost above the floor, by cause\n($w_1$ s + $w_2$ GB a slot)")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3 if len(parameters) > 2 else 1)
+        note = "bands: 95 % bootstrap intervals of the paired difference; the parts add up to the distance between GA and floor"
+        figure.supxlabel(note, fontsize=7, color="0.35")
+    return figure
+
+
+def certificate(shares: pd.DataFrame) -> Figure:
+    """How often the GA has met the optimum after so many evaluations, from `gaps.reached`, and what enumeration needs."""
+    with rc_context(STYLE):
+        figure, (axis,) = panels(1, 1, width=6.4, height=3.8)
+        cases = shares.groupby("case", sort=False)
+        for colour, marker, (case, line) in zip(PALETTE, "s^DoPXv<>*", cases, strict=False):
+            name = f"{case} ({line['decisions'].iloc[0]} decisions)"
+            axis.plot(line["evaluations"], line["optimal"], color=colour, marker=marker, markevery=5, markersize=4, label=name)
+            axis.axvline(line["enumeration"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
+        axis.plot([], [], color="0.3", linestyle=":", label="enumeration of all subsets (median)")
+        axis.set(xscale="log", ylim=(0, 1.03), xlabel="Evaluations of the cost, a decision",
+                 ylabel="Share of decisions whose\noptimum the GA has met")  # fmt: skip
+        figure.legend(loc="outside upper center", ncols=2, fontsize=7.5)
+    return figure
+
+
+METHOD_STYLE = {
+    "milp": (PALETTE[0], "s", "milp (HiGHS)"),
+    "GA": (PALETTE[3], "o", "GA (default)"),
+    "Exact": ("black", "*", "Exact"),
+}
+
+
+def growth(scaling: pd.DataFrame) -> Figure:
+    """Time of a decision and what is lost against the best known, by number of models, from data/results/scaling.csv."""
+    servers = list(dict.fromkeys(scaling["server"]))
+    with rc_context(STYLE):
+        figure, axes = panels(1, len(servers) + 1, width=3.2, height=3.4)
+        for axis, server in zip(axes, servers, strict=False):
+            for method, (colour, marker, name) in METHOD_STYLE.items():
+                line = scaling[(scaling["server"] == server) & (scaling["method"] == method)]
+                axis.plot(line["models"], line["ms"], color=colour, marker=marker, markersize=5, label=name)
+                axis.fill_between(line["models"], line["ms_low"], line["ms_high"], color=colour, alpha=0.15, linewidth=0)
+            axis.set(xscale="log", yscale="log", title=f"{server}: time", xlabel="Models in the catalogue")
+            axis.set_ylim(0.7 * scaling["ms_low"].min(), 1.4 * scaling["ms_high"].max())
+        axes[0].set_ylabel("Time of a decision (ms)")
+        last = axes[-1]
+        for server, line_style in zip(servers, (":", "-", "--"), strict=False):
+            for order, (method, (colour, marker, _)) in enumerate(METHOD_STYLE.items()):
+                line = scaling[(scaling["server"] == server) & (scaling["method"] == method)]
+                last.plot(
+                    line["models"], 100 * line["gap"], color=colour, marker=marker, markersize=9 - 2 * order, linestyle=line_style
+                )
+            last.plot([], [], color="0.3", linestyle=line_style, label=server)
+        last.legend(loc="upper left", fontsize=7)
+        last.set_yscale("symlog", linthresh=1)
+        last.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+        last.set(xscale="log", title="what is lost", xlabel="Models in the catalogue", ylim=(-0.15, None),
+                 ylabel="Cost above the optimum (%)")  # fmt: skip
+        ticks = sorted(scaling["models"].unique())
+        for axis in axes:
+            axis.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=7)
+            axis.minorticks_off()
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        figure.supxlabel("medians; bands: fastest to slowest decision; measured by make bench", fontsize=7, color="0.35")
+    return figure
+
+
+def ranking(table: pd.DataFrame) -> Figure:
+    """All policies in order of their mean cost, and in order of their mean service delay, with 95 % intervals."""
+    with rc_context(STYLE):
+        figure, axes = panels(1, 2, width=WIDTH + 0.5, height=5.0)
+        for axis, outcome in zip(axes, ("total_cost", "service_delay_s"), strict=True):
+            summary = summarise(table, outcome).dropna(subset="mean").sort_values("mean", ascending=False, kind="stable")
+            for place, row in enumerate(summary.itertuples()):
+                policy = stands_for(row.policy)
+                colour, marker = POLICY_STYLE.get(policy, ("0.5", "o"))
+                spread = [[max(row.mean - row.low, 0.0)], [max(row.high - row.mean, 0.0)]]  # an ulp below where all are equal
+                axis.errorbar(row.mean, place, xerr=spread, color=colour, marker=marker, markersize=6, capsize=2, linewidth=1,
+                              markerfacecolor="white" if policy in KNOWS else colour)  # fmt: skip
+            names = [f"{label(name)}{KNOWS.get(stands_for(name), '')}" for name in summary["policy"]]
+            axis.set(yticks=range(len(names)), yticklabels=names, xlabel=LABELS[outcome].replace("\n", " "), xlim=(0, None))
+        note = "95 % bootstrap intervals of the mean; hollow: knows the popularity (*) or the future (**)"
+        figure.supxlabel(note, fontsize=7, color="0.35")
+    return figure
+
+
+KNOWS = {name: {"popularity": " *", "future": " **"}[p.knows] for name, p in POLICIES.items() if p.knows != "past"}
+RESOURCE_STYLE = {
+    "storage_gb": ("#e69f00", "storage"),
+    "gpu_memory_gb": ("#56b4e9", "GPU memory"),
+    "energy_capacity_kw": ("#cc79a7", "power"),
+}
+
+
+def capacity_map(table: pd.DataFrame) -> Figure:
+    """Which limit costs most over storage and GPU memory, a panel a `case`, from `gaps.scarcity`; numbers: % saved without it."""
+    cases = list(dict.fromkeys(table["case"]))
+    with rc_context({**STYLE, "axes.grid": False}):
+        figure, axes = panels(1, len(cases), width=4.2, height=3.9)
+        for axis, case in zip(axes, cases, strict=True):
+            own = table[table["case"] == case]
+            storage, gpu_memory = sorted(own["storage_gb"].unique()), sorted(own["gpu_memory_gb"].unique())
+            for (s, g), cell in own.groupby(["storage_gb", "gpu_memory_gb"]):
+                worst = cell.loc[cell["share"].idxmax()]
+                colour = RESOURCE_STYLE[worst["resource"]][0] if worst["binding"] else "0.92"
+                x, y = storage.index(s), gpu_memory.index(g)
+                axis.fill_between([x - 0.5, x + 0.5], y - 0.5, y + 0.5, color=colour, linewidth=0,
+                                  alpha=0.35 + 0.65 * min(worst["share"] / 0.3, 1) if worst["binding"] else 1)  # fmt: skip
+                if worst["binding"]:
+                    several = "+" if cell["binding"].sum() > 1 else ""
+                    percent = 100 * worst["share"]
+                    axis.text(x, y, f"{percent:.0f}{several}" if percent >= 0.5 else f"<1{several}", ha="center", va="center",
+                              fontsize=6)  # fmt: skip
+            axis.set(title=case, xlabel="Storage (GB)", xlim=(-0.5, len(storage) - 0.5), ylim=(-0.5, len(gpu_memory) - 0.5),
+                     xticks=range(len(storage)), xticklabels=[f"{s:g}" for s in storage],
+                     yticks=range(len(gpu_memory)), yticklabels=[f"{g:g}" for g in gpu_memory])  # fmt: skip
+        axes[0].set_ylabel("GPU memory (GB)")
+        handles = [Patch(facecolor=colour, label=name) for colour, name in RESOURCE_STYLE.values()]
+        handles.append(Patch(facecolor="0.92", label="no single limit costs anything"))
+        figure.legend(handles=handles, loc="outside upper center", ncols=4)
+        note = (
+            "colour: the limit that costs most in the long run; numbers: % of the average cost saved without it; +: others bind too"
+        )
+        figure.supxlabel(note, fontsize=7, color="0.35")
+    return figure

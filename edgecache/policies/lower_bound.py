@@ -1,0 +1,85 @@
+"""A lower bound on the cost of a trace, at any number of models."""
+
+import numpy as np
+from numba import njit
+
+from ..accounting import Bill
+from ..demand import Trace, next_requests
+from ..errors import whole_number
+from ..scenario import Scenario
+from .contract import Prices
+
+
+def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
+    """A mean cost of a slot that no policy can undercut on this trace, however many models there are.
+
+    Lagrangian relaxation of the three capacities, with a price of each at every request: then the models part, and each is held
+    from one of its requests to the next, or to the moment at which dropping it costs least. The prices take `rounds` of
+    subgradient steps towards a level that adapts (Fisher, Management Science 1981); any prices give a valid bound. It lets models
+    leave at hits too, so the optimum may lie a good deal above it, the more so the less resources weigh. It is weakest under
+    `resource_basis = decision`, where only slots are charged that are sure to miss, those with a model's first request.
+    """
+    whole_number("rounds", rounds)
+    bill, prices, fits = Bill.of(scenario, trace), Prices.of(scenario, trace.popularity), scenario.fits_empty_server
+    models, first = np.unique(trace.model, return_index=True)
+    first = first[fits[models]]
+    holding = bill.holding
+    if scenario.resource_basis == "decision":
+        sure = np.isin(trace.slot, trace.slot[first])
+        holding = np.where(sure[:, None], bill.holding, bill.resting)
+    needs = np.ascontiguousarray((prices.needs / prices.capacities[:, None]).T)
+    certain = bill.certain + bill.fetching[first].sum()
+    held, left = np.ascontiguousarray(holding.T), np.ascontiguousarray(bill.leaving.T)
+    until = np.minimum(next_requests(trace) - 1, len(trace))
+    upper = bill.certain + _keeping_nothing(trace, fits, bill)
+    price, best, margin, idle = np.zeros((len(trace), 3)), -np.inf, 0.5, 0
+    for _ in range(rounds):
+        cost, used = _relaxed(trace.model, until, fits, needs, held, left, bill.fetching, price)
+        bound, over = certain + cost - price.sum(), used - 1
+        idle = 0 if best == -np.inf or bound > best + 1e-2 * margin * (upper - best) else idle + 1
+        best = max(best, bound)
+        over[(price == 0) & (over < 0)] = 0
+        size = (over**2).sum()
+        if size == 0 or margin < 1e-6 or best >= upper:
+            break
+        if idle > 10:
+            margin, idle = margin / 2, 0
+        price = np.maximum(price + (best + margin * (upper - best) - bound) / size * over, 0)
+    return float(best) / trace.slots
+
+
+def _keeping_nothing(trace: Trace, fits: np.ndarray, bill: Bill) -> float:
+    """What it costs, beside what is certain, to evict everything at every miss: what the optimum does not exceed."""
+    served = np.flatnonzero(fits[trace.model])
+    if not len(served):
+        return 0.0
+    model = trace.model[served]
+    missed = np.append(True, model[1:] != model[:-1])
+    evicted = served[1:][missed[1:]], model[:-1][missed[1:]]
+    every = np.arange(served[0], len(trace))
+    holds = model[np.searchsorted(served, every, side="right") - 1]
+    return float(bill.fetching[served[missed]].sum() + bill.leaving[evicted].sum() + bill.holding[every, holds].sum())
+
+
+@njit(cache=True)
+def _relaxed(requests, until, fits, needs, holding, leaving, fetching, price):
+    """(What the models cost at least, each alone, beside what is certain, at prices (N, 3) of capacity; the shares used (N, 3))."""
+    total, used = 0.0, np.zeros(price.shape)
+    for k in range(requests.size):
+        model = requests[k]
+        if not fits[model]:
+            continue
+        need, held, left = needs[model], holding[model], leaving[model]
+        again = fetching[until[k]] if until[k] < requests.size else 0.0
+        so_far, least, end = 0.0, np.inf, until[k]
+        for j in range(k, until[k]):
+            if j > k and so_far + left[j] + again < least:
+                least, end = so_far + left[j] + again, j
+            so_far += held[j] + price[j, 0] * need[0] + price[j, 1] * need[1] + price[j, 2] * need[2]
+        if so_far <= least:
+            least, end = so_far, until[k]
+        total += least
+        for j in range(k, end):
+            for r in range(3):
+                used[j, r] += need[r]
+    return total, used

@@ -1,0 +1,180 @@
+"""The policies: who decides what leaves the server.
+
+An eviction policy ranks the deployed models, and the simulator evicts the lowest until the requested one fits. Ties (within one
+part in 10^12, so that rounding decides nothing) go to the front of a queue, which stands in the order of deployment or of the last
+request; a policy without a rank evicts that front. A ranking function takes a model and the server, records with the fields of
+decision.MODEL and decision.SERVER, and returns a number. To add one, here or in a notebook cell:
+
+    @eviction_policy
+    def largest_first(model, server):
+        return -model.size_gb
+
+A planner decides the whole deployment at once: any object with a `name` and a method `decide(decision)`, see decision.Decision.
+Or with a method `prepare(scenario, trace)` that returns the planner of one run, which may look into the trace.
+"""
+
+import dis
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from ..errors import InputError, PolicyError
+from .contract import RANK_TYPE, chance
+
+
+@dataclass(frozen=True)
+class EvictionPolicy:
+    """Evict the lowest `rank`, ties the front of the `queue` first; without a rank, its front."""
+
+    name: str
+    label: str
+    about: str = ""  # what it does and when it is good, one line
+    queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
+    rank: Callable | None = None  # compiled to decision.RANK_TYPE
+    offline: bool = False  # may the rank ask for the future, a model's `next_request`?
+
+    @property
+    def knows(self) -> str:
+        """What it goes by: the `past`, or the `future`."""
+        return "future" if self.offline else "past"
+
+
+def eviction_policy(function: Callable) -> EvictionPolicy:
+    """Make a ranking function a policy of its name (`largest_first` becomes `largest-first`), ties to the least recently used.
+
+    It may ask for the future, so Belady's kind can be written too. Its docstring's first line says what it is about.
+    Raises PolicyError for a function that does not compile, or that writes to the state: a rank is read only.
+    """
+    if not inspect.isfunction(function):
+        raise InputError(f"{function!r} is no ranking function: eviction_policy takes a function of a model and the server")
+    name = function.__name__.strip("_").replace("_", "-")
+    if any(step.opname in ("STORE_ATTR", "STORE_SUBSCR", "DELETE_ATTR") for step in dis.get_instructions(function)):
+        raise PolicyError(f"policy {name!r} writes to the state it ranks by; a rank may only read it")
+    try:
+        about = (function.__doc__ or "").strip().split("\n")[0]
+        rank = njit(RANK_TYPE, error_model="numpy")(function)
+        return EvictionPolicy(name, function.__name__.replace("_", " "), about, rank=rank, offline=True)
+    except Exception as error:  # Numba's own, and whatever else it meets in a function it cannot compile
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if not line.startswith(("Failed in", "During", "File", "[", "-"))), lines[0])
+        if isinstance(error, KeyError):
+            reason = f"a model or server has no field {reason}"
+        raise PolicyError(f"policy {name!r} does not compile: {reason}") from None
+
+
+@njit(RANK_TYPE, cache=True)
+def front(model, server):
+    """The rank of a policy that has none."""
+    return 0.0
+
+
+@njit(RANK_TYPE, cache=True)
+def _random(model, server):
+    return chance(server.seed + np.uint64(server.clock), model.index)
+
+
+@njit(RANK_TYPE, cache=True)
+def _lfu(model, server):
+    return model.requests_in_cache if server.lfu_in_cache else model.requests
+
+
+@njit(RANK_TYPE, cache=True)
+def _lfu_in_cache(model, server):
+    return model.requests_in_cache
+
+
+# Where a source divides by an object's size, these divide by the model's `share` of the server, the largest over the three
+# resources (the dominant share of Ghodsi et al., NSDI 2011): where one resource binds, that is the size in it.
+
+
+@njit(RANK_TYPE, cache=True)
+def _lfu_da(model, server):
+    """LFU with dynamic aging (Arlitt, Cherkasova, Dilley, Friedrich, Jin: ACM SIGMETRICS PER 27(4), 2000).
+
+    What was popular once does not stay for ever: counts start from the rank of the last evicted.
+    """
+    return model.aging + model.requests_in_cache
+
+
+@njit(RANK_TYPE, cache=True)
+def _gdsf(model, server):
+    """Greedy-Dual-Size-Frequency (Cherkasova: HP Laboratories HPL-98-69R1, 1998), at equal costs.
+
+    As in GreedyDual-Size (Cao, Irani: USITS 1997) the newcomer's clock is that after the evictions, and it is never refused.
+    """
+    return model.aging + model.requests_in_cache / model.share
+
+
+@njit(RANK_TYPE, cache=True)
+def _greedy_dual(model, server):
+    """Greedy-Dual keep-alive caching (Fuerst, Sharma: FaasCache, ASPLOS 2021): clock + frequency x cost / size.
+
+    The cost is what a miss waits more than a hit, 8 s / B + l; where they take memory for the size, this takes the share.
+    """
+    return model.aging + model.requests_in_cache * model.fetch_delay_s / model.share
+
+
+@njit(RANK_TYPE, cache=True)
+def _lru_2(model, server):
+    """LRU-K with K = 2 (O'Neil, O'Neil, Weikum: SIGMOD 1993), history kept after eviction: the last request but one.
+
+    A model that was asked for once goes first.
+    """
+    return model.previous_request
+
+
+@njit(RANK_TYPE, cache=True)
+def _hyperbolic(model, server):
+    """Hyperbolic caching (Blankstein, Sen, Freedman: USENIX ATC 2017): requests a time since the deployment."""
+    return model.requests_in_cache / (server.clock - model.deployed_since)
+
+
+@njit(RANK_TYPE, cache=True)
+def _cremebrulee(model, server):
+    """In the style of CremeBrulee (Ogden, Gilman, Walls, Guo: ACSOS 2021, the paper's reference [5]): reuse x load cost / size.
+
+    The reuse is the model's share of all requests so far. Theirs knows one resource, and takes the largest victims first.
+    """
+    return model.requests / server.clock * model.fetch_delay_s / model.share
+
+
+@njit(RANK_TYPE, cache=True)
+def _belady(model, server):
+    """Belady's MIN (IBM Systems Journal 5(2), 1966): the furthest next request goes first."""
+    return -model.next_request
+
+
+@njit(RANK_TYPE, cache=True)
+def _belady_cost(model, server):
+    """Belady's rule weighed by cost and size: what a miss would wait, over the share held and the time until the next request.
+
+    A heuristic: with costs and sizes the optimum is no ranking. See Clairvoyant in offline.py for that.
+    """
+    return model.fetch_delay_s / (model.share * (model.next_request - server.clock))
+
+
+EVICTION_POLICIES = (
+    # name, label, what it does and when it is good
+    EvictionPolicy("random", "Random", "evicts at random; good as the least that a policy should beat", rank=_random),
+    EvictionPolicy("fifo", "FIFO", "evicts the longest deployed; good where hits cannot be recorded", "deployment"),
+    EvictionPolicy("lru", "LRU", "evicts the least recently requested; good where demand drifts"),
+    EvictionPolicy("lfu", "LFU", "evicts the least requested (reading `lfu`); good where demand is stable", rank=_lfu),
+    EvictionPolicy("lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache),
+    EvictionPolicy("lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da),
+    EvictionPolicy("lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2),
+    EvictionPolicy("hyperbolic", "Hyperbolic", "requests a time deployed; good where newcomers catch on", rank=_hyperbolic),
+    EvictionPolicy("gdsf", "GDSF", "frequency / size, with aging; good for hits where sizes differ", rank=_gdsf),
+    EvictionPolicy("greedy-dual", "GreedyDual", "frequency x delay / size, with aging; good for delay", rank=_greedy_dual),
+    EvictionPolicy("cremebrulee", "CremeBrulee style", "reuse x delay / size; good for delay at stable demand", rank=_cremebrulee),
+    EvictionPolicy("belady", "Belady", "knows the future: the furthest goes; best hits at equal sizes", rank=_belady, offline=True),
+    EvictionPolicy(
+        "belady-cost",
+        "Belady by cost",
+        "knows the future, weighs delay and size; good as a mark for delay",
+        rank=_belady_cost,
+        offline=True,
+    ),
+)

@@ -1,0 +1,381 @@
+"""Explanations: every decision as the policy met it, its alternatives and what was scarce, against plain Python and by hand."""
+
+import itertools
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from support.cases import KeepWhatFits, equal_catalogue, make_catalogue, make_trace, one_each, random_readings, random_scenario
+
+from edgecache import GA, POLICIES, Exact, InputError, Scenario, explain, sample_catalogue, simulate
+from edgecache.analysis.explanations import ALL_SUBSETS
+
+POLICIES_EXPLAINED = [
+    "random", "lru", "gdsf", "belady-cost", "ga", "exact",
+    "optimal-online", "optimal-online-delay", "clairvoyant", "clairvoyant-delay",
+]  # fmt: skip
+MORE = {"storage": 1.0, "GPU memory": 1.0, "power": 0.1}
+
+
+def random_run(policy, seed, models=7, **changes):
+    """A run on a small crowded server under random readings; in every other one resources weigh little, so that models stay."""
+    rng = np.random.default_rng(seed)
+    readings = random_readings(rng) | {"slots": 10, "arrival_rate": 2.0} | ({"w1": 1.0, "w2": 0.01} if seed % 2 else {})
+    if str(policy).startswith("optimal-online"):
+        readings["resource_basis"] = "slot"
+    return simulate(random_scenario(rng, models, **readings, **changes), policy, seed)
+
+
+def misses(run):
+    """(request, requested, deployed before it, evicted) of each miss, by name, from the log of events."""
+    deployed = set()
+    for event in run.events.itertuples():
+        if not event.hit and not event.cloud:
+            evicted = set(event.evicted.split("; ")) - {""}
+            yield event.request, event.model, frozenset(deployed), evicted
+            deployed = deployed - evicted | {event.model}
+
+
+def plain_costs(run, request):
+    """Eqs. 4 to 11 in plain Python: by name, what leaving and what holding each model costs at the request."""
+    s, c, trace = run.scenario, run.scenario.catalogue, run.trace
+    asked = Counter(trace.model[: request + 1].tolist())
+    leaving, holding = {}, {}
+    for i, name in enumerate(c.services):
+        delay = 8 * c.size_gb[i] / s.bandwidth_gbps + c.io_delay_s[i] + c.inference_delay_s[i]
+        if s.popularity == "true":
+            rate = s.arrival_rate * (len(c) if s.rate_basis == "model" else 1)
+            often = trace.popularity[i] * (rate if s.active_cycle == "slots" else 1)
+        elif s.active_cycle == "slots":
+            often = (asked[i] + 1) / (trace.slot[request] + 1)
+        else:
+            often = (asked[i] + 1) / (request + 1 + len(c))
+        leaving[name] = s.w1 * delay * often
+        storage, memory = (s.storage_gb, s.gpu_memory_gb) if s.resource_unit == "capacity" else (1, 1)
+        holding[name] = s.w2 * (c.size_gb[i] / storage + s.beta * c.gpu_memory_gb[i] / memory)
+    return leaving, holding
+
+
+def needs_of(run, names):
+    """GB, GB and kW that models take together."""
+    c = run.scenario.catalogue
+    places = [c.services.index(name) for name in names]
+    return [sum(float(feature[i]) for i in places) for feature in (c.size_gb, c.gpu_memory_gb, c.power_kw)]
+
+
+def every_choice(run, request, requested, deployed, more=(0, 0, 0)):
+    """(switching, resource cost) of every subset of the deployed models that may stay, by what stays."""
+    s, (leaving, holding) = run.scenario, plain_costs(run, request)
+    rooms = (s.storage_gb + more[0], s.gpu_memory_gb + more[1], s.energy_capacity_kw - s.static_power_kw + more[2])
+    found = {}
+    for count in range(len(deployed) + 1):
+        for kept in map(frozenset, itertools.combinations(deployed, count)):
+            if all(used <= room * (1 + 1e-9) for used, room in zip(needs_of(run, kept | {requested}), rooms, strict=True)):
+                absent = set(s.catalogue.services) - kept - {requested} if s.charge == "absence" else deployed - kept
+                found[kept] = sum(leaving[name] for name in absent), sum(holding[name] for name in kept | {requested})
+    return found
+
+
+def names_in(cell):
+    return frozenset(cell.split("; ")) - {""}
+
+
+def rows_of(explanation, request):
+    table = explanation.alternatives
+    return table[table["request"] == request]
+
+
+# ---- the decision
+
+
+class Witness:
+    """A planner that plays another one, and keeps the decisions it meets."""
+
+    def __init__(self, planner):
+        self.name, self.planner, self.decisions = planner.name, planner, []
+
+    def decide(self, decision):
+        self.decisions.append(decision)
+        return self.planner.decide(decision)
+
+
+@pytest.mark.parametrize("planner", [KeepWhatFits(), Exact(), GA(population=4, generations=2)], ids=lambda planner: planner.name)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_decision_is_the_one_that_the_policy_met(planner, seed):
+    witness = Witness(planner)
+    run = random_run(witness, seed)
+    rebuilt = [decision for slot in range(run.trace.slots) for decision in explain(run, slot).decisions]
+    assert len(rebuilt) == len(witness.decisions) > 3
+    for ours, met in zip(rebuilt, witness.decisions, strict=True):
+        assert (ours.requested, ours.clock, ours.slot) == (met.requested, met.clock, met.slot)
+        for name in ("deployed", "requests", "eviction_cost", "holding_cost", "leaving_cost"):
+            assert_array_equal(getattr(ours, name), getattr(met, name), err_msg=name)
+        for name in ("switching_delay_s", "needs", "capacities", "popularity"):
+            assert_array_equal(getattr(ours.prices, name), getattr(met.prices, name), err_msg=name)
+        assert ours.scenario == met.scenario
+
+
+@pytest.mark.parametrize("policy", POLICIES_EXPLAINED)
+def test_the_decision_is_the_one_in_the_events(policy):
+    run = random_run(policy, 3)
+    names = run.scenario.catalogue.services
+    rebuilt = [decision for slot in range(run.trace.slots) for decision in explain(run, slot).decisions]
+    for decision, (request, requested, deployed, _) in zip(rebuilt, misses(run), strict=True):
+        assert (decision.clock - 1, names[decision.requested], decision.slot) == (request, requested, run.trace.slot[request])
+        assert {names[i] for i in np.flatnonzero(decision.deployed)} == deployed
+        asked = Counter(run.trace.model[: request + 1].tolist())
+        assert decision.requests.tolist() == [asked[i] for i in range(len(names))]
+
+
+# ---- alternatives
+
+
+def test_a_policy_of_a_yardsticks_name_is_shown_as_it_chose():
+    class Mine(KeepWhatFits):
+        name = "exact"
+
+    run = simulate(Scenario(slots=10), Mine(), 1)
+    request, _, deployed, _ = next(miss for miss in misses(run) if miss[2] and not miss[3])
+    explanation = explain(run, int(run.trace.slot[request]))
+    (own,) = [row for row in rows_of(explanation, request).itertuples() if row.chosen]
+    assert names_in(own.kept) == deployed and own.evicted == "" and own.excess > 0
+    assert "exact evicted nothing" in str(explanation)
+
+
+@pytest.mark.parametrize("policy", POLICIES_EXPLAINED)
+def test_alternatives_are_all_that_fit_and_cost_what_plain_python_says(policy):
+    several, met = 0, [(run, miss) for run in (random_run(policy, seed) for seed in range(3)) for miss in [*misses(run)][:10]]
+    for run, (request, requested, deployed, evicted) in met:
+        explanation = explain(run, int(run.trace.slot[request]))
+        table, expected = rows_of(explanation, request), every_choice(run, request, requested, deployed)
+        several += len(expected) > 2
+        found = {names_in(row.kept): row for row in table.itertuples()}
+        assert set(found) == set(expected) and len(table) == len(expected)
+        for kept, (switching, resource) in expected.items():
+            row = found[kept]
+            assert names_in(row.evicted) == deployed - kept and row.requested == requested
+            assert_allclose([row.switching_cost, row.resource_cost], [switching, resource], rtol=1e-9, atol=1e-9)
+            assert row.cost == pytest.approx(row.switching_cost + row.resource_cost)
+        assert table["cost"].is_monotonic_increasing
+        assert_allclose(table["excess"], table["cost"] - min(map(sum, expected.values())), atol=1e-9)
+        assert (table["excess"] >= 0).all()
+        # who chose what: the run's policy what the events say, the exact policy a cheapest
+        choosers = Counter(name for cell in table["chosen_by"] for name in names_in(cell))
+        assert set(choosers.values()) == {1}
+        assert names_in(found[deployed - evicted].chosen_by) >= {run.policy}
+        assert [kept for kept, row in found.items() if row.chosen] == [deployed - evicted]
+        exact = next(row for row in found.values() if "exact" in names_in(row.chosen_by))
+        assert exact.excess == pytest.approx(0, abs=1e-9 * max(exact.cost, 1))
+        bounds = {"exact", "clairvoyant"} | ({"optimal-online"} if run.scenario.resource_basis == "slot" else set())
+        assert set(choosers) == bounds | {run.policy}
+        (decision,) = [met for met in explanation.decisions if met.clock == request + 1]
+        for name in bounds - {"exact"}:
+            kept = POLICIES[name].prepare(run.scenario, run.trace).decide(decision) & decision.deployed
+            named = frozenset(run.scenario.catalogue.services[i] for i in np.flatnonzero(kept))
+            assert name in names_in(found[named].chosen_by)
+    assert several > 3
+
+
+def crowded_run(policy, seed, models):
+    """A run in which most models are worth keeping, and most of them fit."""
+    c = sample_catalogue(models, np.random.default_rng(seed))
+    room = {"storage_gb": 0.8 * c.size_gb.sum(), "gpu_memory_gb": 0.8 * c.gpu_memory_gb.sum()}
+    power = 0.3 + 0.8 * c.power_kw.sum()
+    return simulate(Scenario(c, **room, energy_capacity_kw=power, w2=0.0002, slots=25, arrival_rate=4.0, zipf=0.3), policy, seed)
+
+
+@pytest.mark.parametrize("policy", ["lru", "exact"])
+def test_with_many_models_the_best_with_and_without_each(policy):
+    run, tight = crowded_run(policy, 1, 13), 0
+    crowded = [miss for miss in misses(run) if len(miss[2]) > ALL_SUBSETS][:2]
+    assert len(crowded) == 2
+    for request, requested, deployed, evicted in crowded:
+        expected = {kept: sum(cost) for kept, cost in every_choice(run, request, requested, deployed).items()}
+        tight += len(expected) < 2 ** len(deployed)
+        table = rows_of(explain(run, int(run.trace.slot[request])), request)
+        found = {names_in(row.kept): row for row in table.itertuples()}
+        assert len(found) == len(table) < len(expected)
+        assert_allclose([row.cost for row in found.values()], [expected[kept] for kept in found], rtol=1e-9)
+        assert table["cost"].is_monotonic_increasing and table["excess"].iloc[0] == 0
+        assert {name for row in found.values() for name in names_in(row.chosen_by)} >= {run.policy, "exact"}
+        assert run.policy in names_in(found[deployed - evicted].chosen_by)
+        wanted = set()
+        for model, stays in itertools.product(deployed, (False, True)):
+            least = min((cost for kept, cost in expected.items() if (model in kept) == stays), default=None)
+            if least is not None:  # the best of its kind is in the table
+                wanted |= {kept for kept, cost in expected.items() if cost <= least * (1 + 1e-9)}
+                assert min(row.cost for kept, row in found.items() if (model in kept) == stays) == pytest.approx(least)
+        assert all(kept in wanted or row.chosen_by for kept, row in found.items())
+    assert tight
+
+
+def test_eight_deployed_models_have_every_alternative_and_nine_have_not():
+    run = simulate(Scenario(equal_catalogue(10), slots=10), KeepWhatFits(), trace=one_each(10, range(10)))
+    for request in range(10):
+        table = explain(run, request).alternatives
+        assert len(table) == 2**request if request <= 8 else len(table) < 2 * request + 3
+    assert run.deployments[-1].all()
+
+
+# ---- resources
+
+
+def test_resources_are_what_more_of_each_would_save():
+    seen = Counter()
+    for seed, policy in enumerate(["lru", "exact", "random", "gdsf", "ga", "clairvoyant", "fifo", "lfu"]):
+        run = random_run(policy, seed)
+        s = run.scenario
+        capacity = {"storage": s.storage_gb, "GPU memory": s.gpu_memory_gb, "power": s.energy_capacity_kw - s.static_power_kw}
+        for request, requested, deployed, evicted in itertools.islice(misses(run), 8):
+            table = explain(run, int(run.trace.slot[request])).resources
+            rows = {row.resource: row for row in table[table["request"] == request].itertuples()}
+            assert list(rows) == list(MORE) and [row.unit for row in rows.values()] == ["GB", "GB", "kW"]
+            used = dict(zip(MORE, needs_of(run, deployed - evicted | {requested}), strict=True))
+            least = min(map(sum, every_choice(run, request, requested, deployed).values()))
+            for place, (resource, step) in enumerate(MORE.items()):
+                row, more = rows[resource], np.zeros(3)
+                more[place] = step
+                saves = least - min(map(sum, every_choice(run, request, requested, deployed, more).values()))
+                assert (row.step, row.capacity) == (step, pytest.approx(capacity[resource]))
+                assert row.used == pytest.approx(used[resource])
+                assert row.saves == pytest.approx(saves, rel=1e-6, abs=1e-9 * max(least, 1)) and row.saves >= 0
+                assert row.binding == (saves > 1e-9 * least)
+                seen[resource, bool(row.binding)] += 1
+    assert all(seen[resource, True] and seen[resource, False] for resource in MORE), seen
+
+
+def three_alike(**changes):
+    """The third of three models misses, each 2 GB, 2 GB and 0.1 kW; switching takes 8 * 2 / 8 + 1 + 1 = 4 s, holding costs 4 w2."""
+    c = make_catalogue(a=(2, 2, 0.1, 1, 1), b=(2, 2, 0.1, 1, 1), c=(2, 2, 0.1, 1, 1))
+    ample = {"storage_gb": 100.0, "gpu_memory_gb": 100.0, "energy_capacity_kw": 10.3, "static_power_kw": 0.3, "w2": 0.01}
+    scenario = Scenario(c, **(ample | changes), bandwidth_gbps=8.0, slots=4)
+    return explain(simulate(scenario, "exact", trace=one_each(3, [0, 0, 1, 2])), 3)
+
+
+@pytest.mark.parametrize(
+    ("resource", "limit", "text"),
+    [
+        ("storage", {"storage_gb": 5.0}, "Binding: 1 GB more storage would have saved 1.103."),
+        ("GPU memory", {"gpu_memory_gb": 5.0}, "Binding: 1 GB more GPU memory would have saved 1.103."),
+        ("power", {"energy_capacity_kw": 0.55}, "Binding: 0.1 kW more power would have saved 1.103."),
+    ],
+)
+def test_a_limit_that_binds_by_hand(resource, limit, text):
+    """Two of three fit: a stays, whose eviction would cost 4 * (2 + 1) / (4 + 3), and b goes for 4 * (1 + 1) / (4 + 3)."""
+    explanation = three_alike(**limit)
+    best = explanation.alternatives.iloc[0]
+    assert (best["requested"], best["kept"], best["evicted"]) == ("c", "a", "b")
+    assert_allclose([best["switching_cost"], best["resource_cost"]], [4 * 2 / 7, 2 * 0.04])
+    rows = explanation.resources.set_index("resource")
+    assert rows["binding"].to_dict() == {name: name == resource for name in MORE}
+    assert rows["saves"].to_dict() == pytest.approx({name: (8 / 7 - 0.04) * (name == resource) for name in MORE})
+    assert_allclose(rows["used"], [4, 4, 0.2])
+    assert text in str(explanation) and text in explanation._repr_html_()
+
+
+def test_a_limit_binds_as_long_as_keeping_is_worth_more_than_holding_costs():
+    """b's eviction costs 8 / 7 = 1.143, holding it 1.12 or 1.16."""
+    saves = three_alike(gpu_memory_gb=5.0, w2=0.28).resources.set_index("resource")["saves"]
+    assert saves.to_dict() == pytest.approx({"storage": 0, "GPU memory": 8 / 7 - 1.12, "power": 0})
+    assert not three_alike(gpu_memory_gb=5.0, w2=0.29).resources["binding"].any()
+
+
+def test_where_all_fit_nothing_binds():
+    explanation = three_alike()
+    assert explanation.alternatives.iloc[0]["evicted"] == ""
+    assert (explanation.resources["saves"] == 0).all() and not explanation.resources["binding"].any()
+    assert "Nothing was binding: 1 GB more storage or 1 GB more GPU memory or 0.1 kW more power would have saved nothing" in str(
+        explanation
+    )
+
+
+# ---- slots
+
+
+def test_a_slot_without_decisions_names_the_nearest():
+    trace = make_trace(4, [0], [1, 0], [0, 1], [], [1], [2], [], [3], [])
+    run = simulate(Scenario(equal_catalogue(4), slots=9), "lru", trace=trace)
+    text = str(explain(run, 2))
+    assert text.startswith("Slot 2, policy lru: requests 2, hits 2, decisions 0. Nothing was decided") and "1 and 5" in text
+    assert "5 and 7" in str(explain(run, 6)) and "1 and 5" in str(explain(run, 4))
+    last = str(explain(run, 8))
+    assert "requests 0, hits 0, decisions 0" in last and "7" in last.split("nearest")[1] and "and" not in last.split("nearest")[1]
+    assert str(explain(run, 3)) in explain(run, 3)._repr_html_()
+    for slot in (2, 3, 6, 8):
+        explanation = explain(run, slot)
+        assert explanation.decisions == () and len(explanation.alternatives) == len(explanation.resources) == 0
+        for table in ("alternatives", "resources"):
+            assert list(getattr(explanation, table)) == list(getattr(explain(run, 1), table))
+    assert [len(explain(run, slot).decisions) for slot in range(9)] == [1, 1, 0, 0, 0, 1, 0, 1, 0]
+
+
+def test_a_run_without_decisions():
+    c = make_catalogue(small=(1, 1, 0, 1, 1), large=(500, 1, 0, 1, 1))
+    text = str(explain(simulate(Scenario(c, slots=2), "lru", trace=make_trace(2, [1], [1])), 1))
+    assert text == "Slot 1, policy lru: requests 1, hits 0, decisions 0. Nothing was decided."
+
+
+@pytest.mark.parametrize("slot", [-1, 4, 10**30, 1.0, 1.5, float("nan"), True, "1", None], ids=repr)
+def test_a_slot_that_the_run_does_not_have(slot):
+    run = simulate(Scenario(slots=4), "lru")
+    with pytest.raises(InputError) as error:
+        explain(run, slot)
+    assert str(error.value) == f"slot is {slot!r}; the run has slots 0 to 3"
+
+
+def test_any_whole_number_is_a_slot():
+    run = simulate(Scenario(slots=4), "lru")
+    assert str(explain(run, np.int32(3))) == str(explain(run, 3))
+
+
+# ---- bounds that are missing, and what is shown
+
+
+def test_under_decision_basis_the_text_says_why_optimal_online_is_missing():
+    run = simulate(Scenario(slots=20, resource_basis="decision"), "lru", 1)
+    slot = next(int(run.trace.slot[request]) for request, _, deployed, _ in misses(run) if len(deployed) > 1)
+    explanation = explain(run, slot)
+    choosers = {name for cell in explanation.alternatives["chosen_by"] for name in names_in(cell)}
+    assert choosers == {"lru", "exact", "clairvoyant"}
+    for text in (str(explanation), explanation._repr_html_()):
+        assert text.count("optimal-online is not defined under resource_basis = decision") == 1
+
+
+def test_on_a_large_server_the_text_says_why_clairvoyant_is_missing():
+    run = simulate(Scenario(sample_catalogue(60, np.random.default_rng(0)), slots=10, w2=0.01), "lru")
+    explanation = explain(run, next(int(run.trace.slot[request]) for request, _, deployed, _ in misses(run) if deployed))
+    choosers = {name for cell in explanation.alternatives["chosen_by"] for name in names_in(cell)}
+    assert choosers == {"lru", "exact", "optimal-online-approximate"}
+    assert str(explanation).count("clairvoyant is limited to 20000 deployments") == 1
+
+
+def test_text_and_html_have_the_essentials():
+    run = simulate(Scenario(w2=0.02, slots=60), "lru", 1)
+    counts = Counter(int(run.trace.slot[request]) for request, *_, evicted in misses(run) if evicted)
+    slot = max(counts, key=counts.get)
+    explanation = explain(run, slot)
+    text, html = str(explanation), explanation._repr_html_()
+    here = [miss for miss in misses(run) if run.trace.slot[miss[0]] == slot]
+    assert len(here) == len(explanation.decisions) > 1
+    own = explanation.alternatives[["lru" in names_in(cell) for cell in explanation.alternatives["chosen_by"]]]
+    for shown in (text, html):
+        assert f"Slot {slot}, policy lru: requests {(run.trace.slot == slot).sum()}, " in shown
+        for (request, requested, deployed, evicted), row in zip(here, own.itertuples(), strict=True):
+            went = "; ".join(name for name in run.scenario.catalogue.services if name in evicted) or "nothing"
+            assert f"Request {request} for {requested}, a miss. lru evicted {went}" in shown
+            assert f"cost {row.cost:.4g} = switching {row.switching_cost:.4g} + resources {row.resource_cost:.4g}" in shown
+            told = f"{row.excess:.4g} less" if row.excess else "no alternative is cheaper"
+            assert told in shown.split(f"Request {request} ")[1].split("Request")[0] and deployed
+        assert "storage" in shown and "of 120 GB" in shown and "of 0.7 kW" in shown
+    page = ElementTree.fromstring(f"<div>{html}</div>")  # well-formed, with a table a decision
+    tables = page.findall(".//table")
+    assert len(tables) == len(here)
+    for table, (request, *_) in zip(tables, here, strict=True):
+        rows = rows_of(explanation, request)
+        shown = ((np.arange(len(rows)) < 8) | (rows["chosen_by"] != "")).sum()
+        assert len(table.findall("./tbody/tr")) == shown
+        heads = [cell.text for cell in table.findall("./thead/tr/th")]
+        assert heads == ["evicted", "switching_cost", "resource_cost", "cost", "excess", "chosen_by"]
+        assert {"lru", "exact", "optimal-online", "clairvoyant"} <= set("; ".join(table.itertext()).replace("\n", "").split("; "))

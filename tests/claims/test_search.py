@@ -1,0 +1,396 @@
+"""The search: what is best and closest on tables worked by hand, what decides a claim where the truth is known, and the whole."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from pandas.testing import assert_frame_equal
+from SALib.analyze import rbd_fast
+
+import edgecache
+from edgecache import READINGS, InputError, batch
+from edgecache.claims import design as readings
+from edgecache.claims import ledger, search
+from edgecache.claims.design import MEASURES, PARAMETERS, RANGES, SLACKS, SWITCHES, design, judged, read_readings
+from edgecache.claims.search import best, closest, fingerprint, sensitivity
+from edgecache.claims.statements import CLAIMS, VERDICTS
+
+QUIET = {"jobs": 1, "progress": False}
+
+# ---- the table of the search
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return search.search(100, work=tmp_path_factory.mktemp("work"), report=pytest.fail, **QUIET)
+
+
+def test_the_table_is_the_design_and_what_it_was_judged(table):
+    assert list(table.columns) == [*PARAMETERS, *SLACKS, *MEASURES, "held", "missed"]
+    assert_frame_equal(table[list(PARAMETERS)], design(100))
+    for number in (0, 7, 47):
+        found = judged(design(100).loc[number].to_dict())
+        assert_allclose(table.loc[number, [*SLACKS, *MEASURES]].to_numpy(dtype=float), found, rtol=1e-6)
+
+
+def test_held_and_missed_are_those_of_the_slacks(table):
+    slacks = table[list(SLACKS)].to_numpy(dtype=float)
+    held = [sum(value > 0 for value in row) for row in slacks]
+    missed = [sum(min(-value, 1) for value in row if value < 0) for row in slacks]
+    assert list(table["held"]) == held and len(set(held)) > 2
+    assert_allclose(table["missed"], missed, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "part"), [(0, "count is 0"), (-5, "-5"), (True, "True"), (50.0, "50.0"), (10**9, "at most")])
+def test_impossible_counts_are_refused_before_anything_is_written(tmp_path, count, part):
+    with pytest.raises(InputError, match=part):
+        search.search(count, work=tmp_path / "work", **QUIET)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("count", [20, 40])
+def test_the_search_ends_at_any_count_that_it_takes(tmp_path, monkeypatch, count):
+    # the bias correction of RBD-FAST divides by nothing at some small counts
+    monkeypatch.setattr(search, "judged", made_up_result)
+    try:
+        shares = sensitivity(search.search(count, work=tmp_path, **QUIET))
+    except InputError as error:
+        assert "count" in str(error)
+    else:
+        assert shares["share"].between(0, 1).all()
+
+
+def made_up_result(parameters):
+    """What a reading might be judged, from its parameters alone."""
+    rng = np.random.default_rng(int(1e6 * parameters["w2"]))
+    return [*rng.normal(size=len(SLACKS) + len(MEASURES))]
+
+
+# ---- best and closest
+
+
+def test_the_best_hold_most_then_miss_least_then_come_first():
+    table = pd.DataFrame({"held": [3, 5, 5, 4, 5, 5], "missed": [0.0, 0.2, 0.1, 0.0, 0.2, 0.3]}, index=[9, 8, 7, 6, 5, 4])
+    assert list(best(table).index) == [7, 8, 5, 4, 6, 9]
+    assert list(best(table, 2).index) == [7, 8]
+    assert list(best(table[::-1]).index) == [7, 5, 8, 4, 6, 9]
+
+
+def again(**verdicts):
+    """A table of `reconsider`: of each reading the first letters of its claims' verdicts."""
+    words = {word[0]: word for word in VERDICTS}
+    rows = [(int(name[1:]), f"claim {place}", words[v]) for name, own in verdicts.items() for place, v in enumerate(own)]
+    return pd.DataFrame(rows, columns=["number", "claim", "verdict"])
+
+
+CLOSEST = {  # the verdicts of readings 0 to 3, their catalogues, what they missed, the closest
+    "most claims that hold": (["hhff", "hhhf", "huuu", "ffff"], [0, 0, 0, 0], [0, 1, 0, 0], 1),
+    "of as many, the fewest that fail": (["hhff", "hfff", "hhuf", "hhff"], [0, 0, 0, 0], [0, 0, 9, 0], 2),
+    "then the least missed": (["hhuf", "hhuf", "hhfu", "hfff"], [0, 0, 0, 0], [0.3, 0.2, 0.1, 0], 2),
+    "then the first": (["ffff", "hhuf", "hhuf", "hhuf"], [0, 0, 0, 0], [0.1, 0.1, 0.1, 0.1], 1),
+    "of the shipped catalogue": (["hhhh", "hhhf", "hhff", "hfff"], [7, 200, 0, 0], [0, 0, 1, 0], 2),
+    "even if it holds none": (["hhhh", "hhhf", "hhff", "ffff"], [1, 1, 1, 0], [0, 0, 0, 3], 3),
+    "no claim undecided or failed": (["hhhh", "hhhh", "hhhh", "hhhh"], [1, 1, 0, 0], [0, 0, 2, 1], 3),
+}
+
+
+@pytest.mark.parametrize("case", CLOSEST)
+def test_the_closest_is_that_with(case):
+    verdicts, catalogues, missed, expected = CLOSEST[case]
+    table = pd.DataFrame({"catalogue": catalogues, "missed": missed})
+    rows = again(**{f"r{number}": own for number, own in enumerate(verdicts)})
+    assert closest(table, rows) == expected
+
+
+def test_only_readings_that_were_reconsidered_are_close():
+    table = pd.DataFrame({"catalogue": [0, 0, 0], "missed": [0, 1, 2]})
+    assert closest(table, again(r2="hf", r1="ff")) == 2
+
+
+def test_without_the_shipped_catalogue_nothing_is_close():
+    table = pd.DataFrame({"catalogue": [3, 0], "missed": [0, 0]})
+    with pytest.raises(InputError, match="no reading with the shipped catalogue is among the best"):
+        closest(table, again(r0="hh"))
+
+
+# ---- second looks
+
+
+def judged_by_size(parameters):
+    """A made-up ledger, from which the reading can be told."""
+    return [{"claim": "storage", "verdict": "holds", "effect": parameters["w2"]}]
+
+
+def test_second_looks_are_in_the_order_asked_for_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
+    chosen = design(30).iloc[[7, 3, 12]]
+    found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+    assert list(found["number"]) == [7, 3, 12] and list(found["effect"]) == list(chosen["w2"])
+    monkeypatch.setattr(search, "_reconsidered", pytest.fail)
+    assert_frame_equal(
+        search.reconsider(chosen[::-1], work=tmp_path, report=pytest.fail, **QUIET)[::-1].reset_index(drop=True), found
+    )
+
+
+def test_second_looks_of_another_design_are_not_taken_for_these(tmp_path, monkeypatch):
+    # reading 3 of 30 and reading 3 of 40 are different readings
+    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
+    for count in (30, 40):
+        chosen = design(count).iloc[[3, 5]]
+        found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+        assert list(found["effect"]) == list(chosen["w2"]), f"of {count}"
+
+
+def test_a_second_look_is_a_ledger_of_the_ga_on_its_own_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "BEST_LOOKS", (2, 4))
+    chosen = design(24).iloc[[9]]
+    found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+    scenario = readings.scenario_of(chosen.iloc[0].to_dict())
+    table = ledger.ledger(scenario, proposed="ga", looks=(2, 4), seed=2, **QUIET)
+    assert list(found["claim"]) == list(SLACKS) and set(found["number"]) == {9}
+    table = table[table["claim"].isin(SLACKS)].reset_index(drop=True)
+    shared = [column for column in table if column in found]
+    assert {"verdict", "effect", "low", "high", "replications"} <= set(shared)
+    assert_frame_equal(found[shared], table[shared])
+
+
+def streams_of(monkeypatch, stage):
+    """The keys (seed, stream) of all random numbers drawn at a stage."""
+    used = set()
+
+    class Recorded(np.random.SeedSequence):
+        def generate_state(self, *arguments):
+            used.add((self.entropy, self.spawn_key))
+            return super().generate_state(*arguments)
+
+    for cached in (batch._draws, batch._luck, readings.catalogue_of, readings._random_catalogues):
+        cached.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(np.random, "SeedSequence", Recorded)
+        stage()
+    for cached in (batch._draws, batch._luck, readings.catalogue_of, readings._random_catalogues):
+        cached.cache_clear()
+    return used - {(0, ())}  # the seed of states that play nothing
+
+
+def test_no_two_stages_share_a_stream_of_random_numbers(monkeypatch):
+    quick = partial(ledger.ledger, looks=(2, 3))
+    monkeypatch.setattr(search, "ledger", lambda scenario, *names, looks=None, **setting: quick(scenario, *names, **setting))
+    row = design(24).loc[9].to_dict() | {"catalogue": 0}
+    stages = {
+        "design": partial(design, 24),
+        "catalogues": partial(readings.catalogue_of, 1),
+        "search": partial(judged, row),
+        "second look": partial(search._reconsidered, row),
+        "ledger": partial(search._named, "literal"),
+    }
+    used = {name: streams_of(monkeypatch, stage) for name, stage in stages.items()}
+    assert all(used.values())
+    shared = {(a, b): used[a] & used[b] for a in used for b in used if a < b and used[a] & used[b]}
+    assert not shared
+
+
+# ---- sensitivity, on tables whose truth is known
+
+
+def synthetic(outcome, count=1500, seed=0):
+    """A table of the search in which every claim and measure is an `outcome` of the design and of luck; luck first."""
+    table, rng = design(count), np.random.default_rng(seed)
+    values = {name: outcome(table, rng) for name in (*SLACKS[:1], *MEASURES[:1])}
+    rest = dict.fromkeys((*SLACKS[1:], *MEASURES[1:]), -1.0)
+    return table.assign(**{name: np.asarray(value, dtype=np.float32) for name, value in (values | rest).items()})
+
+
+def shares(table, name, column="share"):
+    with pytest.MonkeyPatch.context() as patch:
+        if column == "share":  # which needs no resamples, and they take most of the time
+            patch.setattr("SALib.analyze.rbd_fast.bootstrap", lambda *_: 0.0)
+        found = sensitivity(table).set_index(["outcome", "parameter"])[column]
+    assert set(found.index.get_level_values("outcome")) <= {SLACKS[0], MEASURES[0]}
+    return found[name]
+
+
+def correlation_ratio(label, outcome):
+    """Variance of the groups' means over the variance: a category's first-order index by its definition."""
+    groups = pd.Series(np.asarray(outcome, dtype=float)).groupby(np.asarray(label))
+    return groups.transform("mean").var() / pd.Series(np.asarray(outcome, dtype=float)).var()
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_that_decides_all_has_all(name):
+    # the middle word stands out, so no trend over the words decides; ten harmonics hold 96 % of a step, and 92 % of two
+    worth = {word: value for word, value in zip(READINGS[name], (0.5, -1.0, 1.5), strict=False)}
+    found = shares(synthetic(lambda table, rng: table[name].map(worth)), MEASURES[0])
+    assert found[name] == pytest.approx(1, abs=0.08) and found.drop(name).max() < 0.03
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_number_that_decides_all_has_all(name):
+    found = shares(synthetic(lambda table, rng: table[name].rank()), MEASURES[0])
+    assert found[name] > 0.98 and found.drop(name).max() < 0.03
+
+
+def test_where_nothing_decides_none_has_a_share():
+    table = synthetic(lambda table, rng: rng.normal(size=len(table)))
+    for name in (SLACKS[0], MEASURES[0]):
+        assert shares(table, name).max() < 0.03
+        assert shares(table, name, "spread").between(0.001, 0.05).all()
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switchs_share_is_the_correlation_ratio(name):
+    chance = dict(zip(READINGS[name], (0.2, 0.9, 0.4), strict=False))
+    table = synthetic(lambda table, rng: np.where(rng.random(len(table)) < table[name].map(chance), 0.3, -0.3))
+    truth = correlation_ratio(table[name], table[SLACKS[0]] > 0)
+    assert 0.2 < truth < 0.7
+    assert shares(table, SLACKS[0])[name] == pytest.approx(truth, abs=0.05)
+    assert shares(table, MEASURES[0])[name] == pytest.approx(correlation_ratio(table[name], table[MEASURES[0]]), abs=0.05)
+
+
+def test_the_shares_of_a_sum_are_those_of_its_variances():
+    def outcome(table, rng):
+        return 2.0 * (table["lfu"] == "perfect") + np.log(table["w2"]) / np.ptp(np.log(table["w2"]))
+
+    truth = np.array([1.0, 1 / 12])  # of a fair coin of 0 and 2, and of the uniform distribution
+    found = shares(synthetic(outcome), MEASURES[0])
+    assert_allclose(found[["lfu", "w2"]], truth / truth.sum(), atol=0.05)
+    assert found.drop(["lfu", "w2"]).max() < 0.03
+
+
+def test_an_interaction_has_no_first_order_share():
+    table = synthetic(lambda table, rng: np.where((table["lfu"] == "perfect") == (table["popularity"] == "true"), 1.0, -1.0))
+    assert shares(table, SLACKS[0]).max() < 0.03
+
+
+def test_a_claim_depends_on_its_slack_by_its_sign_alone():
+    # its size is decided by w2, whether it holds by lfu
+    table = synthetic(lambda table, rng: np.where(table["lfu"] == "perfect", 1, -1) * table["w2"])
+    found = shares(table, SLACKS[0])
+    assert found["lfu"] > 0.9 and found["w2"] < 0.03
+
+
+def test_a_slack_of_nothing_is_a_claim_that_does_not_hold():
+    table = synthetic(lambda table, rng: np.where(table["lfu"] == "perfect", 1e-6, 0.0))
+    assert shares(table, SLACKS[0])["lfu"] > 0.9
+
+
+def test_what_is_the_same_under_all_readings_has_no_rows():
+    table = synthetic(lambda table, rng: np.full(len(table), 2.0), 100)
+    assert list(sensitivity(table).columns) == ["outcome", "parameter", "share", "spread"] and sensitivity(table).empty
+
+
+def test_sensitivity_is_the_same_on_every_processor(monkeypatch):
+    # NumPy's default sort breaks ties by the processor's vector instructions, and most parameters are all ties
+    table = synthetic(lambda table, rng: rng.normal(size=len(table)) + (table["lfu"] == "perfect"), 500)
+    found = sensitivity(table)
+    monkeypatch.setattr(np, "argsort", partial(np.argsort, kind="stable"))
+    assert_allclose(sensitivity(table)["share"], found["share"], rtol=1e-9, atol=1e-12)
+
+
+# ---- the fingerprint: what makes old results void
+
+PACKAGE = Path(edgecache.__file__).parent
+
+
+@pytest.fixture
+def copied(tmp_path, monkeypatch):
+    """A copy of the package's source, of which the fingerprint is taken."""
+    shutil.copytree(PACKAGE, tmp_path / "edgecache", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(search.SHIPPED, tmp_path / "catalogue.csv")
+    monkeypatch.setattr(search, "__file__", str(tmp_path / "edgecache/claims/search.py"))
+    monkeypatch.setattr(search, "SHIPPED", tmp_path / "catalogue.csv")
+    return tmp_path
+
+
+def test_the_fingerprint_is_of_the_source_and_nothing_else(copied):
+    assert fingerprint.__wrapped__() == fingerprint() and len(fingerprint()) == 16
+
+
+def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatch):
+    monkeypatch.setattr(np, "__version__", "99.0")
+    other = fingerprint.__wrapped__()
+    with open(copied / "catalogue.csv", "a") as file:
+        file.write("\n")
+    assert len({fingerprint(), other, fingerprint.__wrapped__()}) == 3
+
+
+# ---- the whole
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A search of seconds: ten of the best, two replications a look."""
+    of = partial(ledger.ledger, looks=(2, 3))
+    monkeypatch.setattr(search, "ledger", lambda scenario, *names, looks=None, **setting: of(scenario, *names, **setting))
+    monkeypatch.setattr(search, "best", lambda table: best(table, 10))
+
+    def quick(folder, **setting):
+        search.find(folder / "results", folder / "work", count=100, named=("literal", "delay"), **(QUIET | setting))
+
+    return quick
+
+
+FILES = ["claims.csv", "readings-best.csv", "readings-sensitivity.csv", "readings.parquet"]
+
+
+def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, capsys, table, monkeypatch):
+    monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
+    quick(tmp_path)
+    told, results = capsys.readouterr().out, tmp_path / "results"
+    assert "anew" not in told
+    assert sorted(file.name for file in results.iterdir()) == FILES
+    found = read_readings(results / "readings.parquet")
+    assert_frame_equal(found.assign(**{name: found[name].astype(object) for name in SWITCHES}), table, check_dtype=False)
+    assert f"100 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
+    again = pd.read_csv(results / "readings-best.csv")
+    chosen = best(table, 10).index
+    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 10 * len(SLACKS)
+    assert f"closest: reading {closest(table, again)}, " in told
+    claims = pd.read_csv(results / "claims.csv")
+    assert list(claims["reading"]) == ["literal"] * len(CLAIMS) + ["delay"] * len(CLAIMS)
+    assert sorted(claims["claim"][: len(CLAIMS)]) == sorted(claim.name for claim in CLAIMS)
+    for name in ("literal", "delay"):
+        held = ((claims["reading"] == name) & (claims["verdict"] == "holds")).sum()
+        assert f"{name}: {held} claims hold on 3 new replications" in told or f"{name}: {held} claims hold on 2 new" in told
+    shown = pd.read_csv(results / "readings-sensitivity.csv")
+    assert_allclose(shown["share"], sensitivity(table)["share"], rtol=1e-5, atol=1e-12)
+
+    # again: nothing is computed, a damaged table is reported, and the files are the same
+    before = {name: (results / name).read_bytes() for name in FILES}
+    (results / "readings.parquet").write_bytes(before["readings.parquet"][:-100])
+    for stage in ("judged", "_reconsidered", "_named"):
+        monkeypatch.setattr(search, stage, pytest.fail)
+    quick(tmp_path)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith(f"{results / 'readings.parquet'} is damaged or cut short") and first.endswith("; written anew")
+    assert {name: (results / name).read_bytes() for name in FILES} == before
+
+
+def test_find_is_the_same_at_any_number_of_jobs(tmp_path, quick, monkeypatch):
+    # made-up results, of which only some vary; what is simulated is compared in test_journal.py
+    monkeypatch.setattr(search, "judged", made_up_in_part)
+    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
+    monkeypatch.setattr(search, "_named", partial(made_up_ledger, "made up"))
+    for jobs in (1, 2):
+        quick(tmp_path / str(jobs), jobs=jobs)
+    for name in FILES:
+        assert (tmp_path / "1/results" / name).read_bytes() == (tmp_path / "2/results" / name).read_bytes(), name
+
+
+def made_up_in_part(parameters):
+    """A result of which two claims and a measure vary, to both sides of nothing."""
+    first, second, *rest, last = made_up_result(parameters)
+    return [first, second, *(0.5 for _ in rest), last]
+
+
+def few_resamples(*arguments, analyze=rbd_fast.analyze, **setting):
+    """As RBD-FAST: the shares are those of all resamples, their spreads coarser and as reproducible."""
+    return analyze(*arguments, **setting | {"num_resamples": 4})
+
+
+def made_up_ledger(claim, reading):
+    return [{"claim": claim, "verdict": "holds", "replications": 2, "reading": reading}]

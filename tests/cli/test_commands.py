@@ -1,0 +1,304 @@
+"""The command line: what it prints, and how it fails: one sentence, exit code 2, no traceback, nothing half-written."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from edgecache import POLICIES, Scenario, explain, sample_catalogue, simulate
+from edgecache.cli.main import main
+
+KEYS = [
+    "policy", "total_cost", "total_cost_low", "total_cost_high", "switching_cost", "resource_cost",
+    "service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh",
+]  # fmt: skip
+QUICK = ["simulate", "--slots", "20", "--replications", "3"]
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["edgecache", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def test_json_has_the_promised_keys_and_the_simulators_numbers(run):
+    code, out, err = run(*QUICK, "--policies", "lru,ga", "--format", "json", "--seed", "4", "--storage", "80")
+    assert (code, err) == (0, "")
+    rows = json.loads(out)
+    assert [list(row) for row in rows] == [KEYS, KEYS]
+    assert [row["policy"] for row in rows] == ["lru", "ga"]
+    runs = [simulate(Scenario(slots=20, storage_gb=80), "lru", 4, replication=r).means() for r in range(3)]
+    for key in ("total_cost", "service_delay_s", "hit_ratio", "fetched_gb"):
+        assert rows[0][key] == pytest.approx(np.mean([r[key] for r in runs]), rel=1e-9)
+    assert rows[0]["total_cost_low"] <= rows[0]["total_cost"] <= rows[0]["total_cost_high"]
+
+
+def test_csv_and_table_have_the_same_columns(run):
+    code, out, _ = run(*QUICK, "--policies", "fifo,exact", "--format", "csv")
+    table = pd.read_csv(io.StringIO(out))
+    assert code == 0 and list(table.columns) == KEYS and list(table["policy"]) == ["fifo", "exact"]
+    code, out, _ = run(*QUICK, "--policies", "fifo,exact")
+    assert code == 0 and out.splitlines()[0].split() == KEYS and len(out.splitlines()) == 3
+
+
+def test_one_replication_has_no_interval(run):
+    _, out, _ = run("simulate", "--slots", "20", "--replications", "1", "--policies", "lru", "--format", "json")
+    assert json.loads(out)[0]["total_cost_low"] is None
+
+
+def test_no_requests_at_all(run):
+    code, out, _ = run(*QUICK, "--policies", "lru,ga", "--arrival-rate", "1e-9", "--format", "json")
+    row = json.loads(out)[0]
+    assert code == 0 and row["hit_ratio"] is None and row["total_cost"] == 0.0
+
+
+def test_a_users_catalogue_and_any_other_parameter(run, tmp_path):
+    own = tmp_path / "own.csv"
+    own.write_text("service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s\na,1,1,0.1,1,1\nb,2,1,0.1,1,1\n")
+    code, out, _ = run(*QUICK, "--catalogue", own, "--policies", "lru", "--set", "charge=miss", "--set", "w2=0", "--format", "json")
+    # everything fits: each model misses once, at 8 s/B + l, and stays; seed 0 asks for both
+    assert code == 0 and json.loads(out)[0]["total_cost"] == pytest.approx((0.8 + 1 + 1.6 + 1) / 20)
+
+
+def test_policies_are_listed_a_line_each(run):
+    code, out, err = run("policies")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines] == list(POLICIES)
+    for line, policy in zip(lines, POLICIES.values(), strict=True):
+        _, knows, about = line.split(maxsplit=2)
+        assert (knows, about) == (policy.knows, policy.about) and len(about) > 20 and len(line) <= 130
+    assert len({line.index(policy.about) for line, policy in zip(lines, POLICIES.values(), strict=True)}) == 1  # a column
+    future = {line.split()[0] for line in lines if line.split()[1] == "future"}
+    assert future == {"belady", "belady-cost", "clairvoyant", "clairvoyant-delay"}
+
+
+NEW = [
+    "lfu-da", "lru-2", "hyperbolic", "gdsf", "greedy-dual", "cremebrulee", "belady", "belady-cost",
+    "optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay",
+]  # fmt: skip
+
+
+def test_policies_beyond_the_papers_simulate(run):
+    code, out, err = run(*QUICK, "--policies", ", ".join(NEW), "--format", "csv", "--set", "w2=0.02")
+    table = pd.read_csv(io.StringIO(out)).set_index("policy")
+    assert (code, err) == (0, "") and list(table.index) == NEW
+    for name in NEW:
+        costs = [simulate(Scenario(slots=20, w2=0.02), name, replication=r).means()["total_cost"] for r in range(3)]
+        assert table.loc[name, "total_cost"] == pytest.approx(np.mean(costs))
+    for floor, outcome in (("clairvoyant", "total_cost"), ("clairvoyant-delay", "service_delay_s")):
+        assert table.loc[floor, outcome] <= table[outcome].min() * (1 + 1e-9) < table[outcome].max()
+    assert table["total_cost"].nunique() > 6
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A file of sixty models: a server of 120 GB holds more of their deployments than the bounds can look at."""
+    path = tmp_path_factory.mktemp("catalogue") / "many.csv"
+    sample_catalogue(60, np.random.default_rng(0)).table().to_csv(path, index=False)
+    return path
+
+
+def test_a_large_catalogue_has_bounds_of_other_names(run, many):
+    arguments = ["simulate", "--catalogue", many, "--slots", "8", "--replications", "2", "--set", "w2=0.02"]
+    code, out, _ = run(*arguments, "--policies", "lru,optimal-online,clairvoyant,clairvoyant-delay", "--format", "json")
+    rows = {row["policy"]: row for row in json.loads(out)}
+    names = ["lru", "optimal-online-approximate", "clairvoyant-bound", "clairvoyant-delay-bound"]
+    assert code == 0 and list(rows) == names
+    floor, wait = rows["clairvoyant-bound"], rows["clairvoyant-delay-bound"]
+    assert floor["total_cost"] <= min(rows[name]["total_cost"] for name in names[:2])
+    assert floor["total_cost_low"] <= floor["total_cost"] <= floor["total_cost_high"]
+    assert wait["service_delay_s"] <= min(rows[name]["service_delay_s"] for name in names[:2])
+    assert [key for key in KEYS if floor[key] is not None] == KEYS[:4]
+    assert [key for key in KEYS if wait[key] is not None] == ["policy", "service_delay_s"]
+    code, out, _ = run(*arguments, "--policies", "clairvoyant")
+    assert code == 0 and out.splitlines()[1].split()[0] == "clairvoyant-bound" and out.count(" -") == 6
+
+
+# ---- explain
+
+
+EXPLAIN = ["explain", "--policy", "lru", "--seed", "1", "--set", "w2=0.02", "--slots", "60"]
+
+
+@pytest.fixture(scope="module")
+def explained():
+    """A slot with several decisions and the explanation of it that `EXPLAIN` should print."""
+    played = simulate(Scenario(w2=0.02, slots=60), "lru", 1)
+    slot = int(np.bincount(played.trace.slot[np.unique(played.evictions[:, 0]) - 1]).argmax())
+    explanation = explain(played, slot)
+    assert len(explanation.decisions) > 1
+    return slot, explanation
+
+
+def test_explain_in_text(run, explained):
+    slot, explanation = explained
+    code, out, err = run(*EXPLAIN, "--slot", slot)
+    assert (code, err) == (0, "") and out == f"{explanation}\n"
+    for part in (f"Slot {slot}, policy lru:", "a miss. lru evicted", "chosen_by", "optimal-online", "clairvoyant", "Used: storage"):
+        assert part in out
+
+
+def test_explain_in_json(run, explained):
+    slot, explanation = explained
+    code, out, err = run(*EXPLAIN, "--slot", slot, "--format", "json")
+    assert (code, err) == (0, "")
+    found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert list(found) == ["alternatives", "resources"]
+    for name, rows in found.items():
+        table = getattr(explanation, name)
+        assert len(rows) == len(table) > 0 and list(rows[0]) == list(table.columns)
+        assert rows == [dict(zip(table.columns, row, strict=True)) for row in table.itertuples(index=False, name=None)]
+    assert {type(row["binding"]) for row in found["resources"]} == {bool}
+
+
+def test_explain_in_csv(run, explained):
+    slot, explanation = explained
+    code, out, err = run(*EXPLAIN, "--slot", slot, "--format", "csv")
+    assert (code, err) == (0, "") and out.count("\n") == len(explanation.alternatives) + 1
+    found = pd.read_csv(io.StringIO(out), keep_default_na=False)
+    pd.testing.assert_frame_equal(found, explanation.alternatives, check_dtype=False)
+
+
+def test_explain_takes_a_scenario_and_a_replication(run):
+    code, out, _ = run("explain", "--slot", "3", "--policy", "exact", "--seed", "2", "--replication", "5", "--storage", "80")
+    assert code == 0 and out == f"{explain(simulate(Scenario(storage_gb=80), 'exact', 2, replication=5), 3)}\n"
+
+
+def test_explain_by_default_is_of_the_ga(run):
+    code, out, _ = run("explain", "--slot", "0")
+    assert code == 0 and out.startswith("Slot 0, policy ga: ")
+
+
+def test_explain_a_slot_without_decisions(run):
+    quiet = ["explain", "--slot", "3", "--arrival-rate", "1e-9"]
+    assert run(*quiet)[:2] == (0, "Slot 3, policy ga: requests 0, hits 0, decisions 0. Nothing was decided.\n")
+    assert json.loads(run(*quiet, "--format", "json")[1]) == {"alternatives": [], "resources": []}
+    header = "request,requested,kept,evicted,switching_cost,resource_cost,cost,excess,chosen,chosen_by\n"
+    assert run(*quiet, "--format", "csv")[1] == header
+
+
+BAD = [
+    (["simulate", "--catalogue", "none.csv"], ["none.csv", "No such file"]),
+    (["simulate", "--policies", "lru,exat"], ["unknown policy 'exat'", "did you mean 'exact'"]),
+    (["simulate", "--policies", ""], ["unknown policy ''"]),
+    (["simulate", "--policies", "lru,lru"], ["each once"]),
+    (["simulate", "--storage", "1"], ["no model of the catalogue fits", "1 GB"]),
+    (["simulate", "--storage", "nan"], ["storage_gb is nan", "finite"]),
+    (["simulate", "--storage", "lots"], ["--storage", "'lots'"]),
+    (["simulate", "--gpu-memory", "-1"], ["gpu_memory_gb is -1", "above zero"]),
+    (["simulate", "--slots", "0"], ["slots is 0", "at least 1"]),
+    (["simulate", "--slots", "2.5"], ["--slots", "'2.5'"]),
+    (["simulate", "--replications", "0"], ["replications is 0", "at least 1"]),
+    (["simulate", "--seed", "-1"], ["seed is -1", "at least 0"]),
+    (["simulate", "--arrival-rate", "inf"], ["arrival_rate is inf", "finite"]),
+    (["simulate", "--set", "w2=-1"], ["w2 is -1", "at least zero"]),
+    (["simulate", "--set", "chrge=miss"], ["unknown parameter 'chrge'", "did you mean 'charge'"]),
+    (["simulate", "--set", "charge"], ["NAME=VALUE"]),
+    (["simulate", "--set", "cls=3"], ["unknown parameter 'cls'"]),
+    (["simulate", "--set", "storage_gb=80"], ["'storage_gb=80'", "--storage"]),
+    (["simulate", "--set", "catalogue=a.csv"], ["--catalogue"]),
+    (["simulate", "--set", "w1=1", "--set", "w1=2"], ["w1 is set twice"]),
+    (["simulate", "--set", "w1=1e308"], ["w1 is 1e+308", "1e12"]),
+    (["simulate", "--set", "bandwidth_gbps=1e-320"], ["bandwidth_gbps is", "1e-12"]),
+    (["simulate", "--slots", "99999999999999999999"], ["slots is 99999999999999999999"]),
+    (["simulate", "--slots", "999999999"], ["slots is 999999999", "at most 1e8"]),
+    (["simulate", "--arrival-rate", "1e9"], ["1e+09 requests a slot", "at most 1e8"]),
+    (["simulate", "--replications", "99999999999"], ["replications is 99999999999", "at most 1000000"]),
+    (["simulate", "--format", "xml"], ["--format", "xml", "json"]),
+    (["simulate", "--storag", "3"], ["--storag", "--storage"]),
+    (["simulat"], ["simulat", "simulate"]),
+    (
+        ["simulate", "--policies", "optimal-online", "--set", "resource_basis=decision"],
+        ["optimal-online is not defined", "resource_basis"],
+    ),
+    (["simulate", "--policies", "gdfs"], ["unknown policy 'gdfs'", "did you mean 'gdsf'", "clairvoyant-delay"]),
+    (["explain"], ["--slot"]),
+    (["explain", "--slot", "100"], ["slot is 100", "slots 0 to 99"]),
+    (["explain", "--slot", "-1"], ["slot is -1", "slots 0 to 99"]),
+    (["explain", "--slot", "1.5"], ["--slot", "'1.5'"]),
+    (["explain", "--slot", "two"], ["--slot", "'two'"]),
+    (["explain", "--slot", "1", "--policy", "liru"], ["unknown policy 'liru'", "did you mean 'lru'"]),
+    (["explain", "--slot", "1", "--replication", "-1"], ["replication", "-1", "at least 0"]),
+    (["explain", "--slot", "1", "--seed", "-1"], ["seed", "-1", "at least 0"]),
+    (["explain", "--slot", "1", "--format", "table"], ["--format", "table", "text"]),
+    (["explain", "--slot", "1", "--set", "chrge=miss"], ["unknown parameter 'chrge'", "did you mean 'charge'"]),
+    (["explain", "--slot", "1", "--policy", "optimal-online", "--set", "resource_basis=decision"], ["resource_basis"]),
+    (["policies", "lru"], ["lru"]),
+    (["reproduce", "--only", "03-resource-sweep"], ["unknown notebook", "did you mean '03-resource-sweeps'"]),
+    (["reproduce", "--jobs", "0", "--quick", "--only", "03"], ["--jobs is 0"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "parts"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+def test_bad_input_is_one_sentence_and_exit_code_2(run, tmp_path, monkeypatch, arguments, parts):
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "reproduce":
+        arguments = [*arguments, "--out", tmp_path / "out"]
+    code, out, err = run(*arguments)
+    assert code == 2 and out == ""
+    assert err.startswith("edgecache: ") and err.count("\n") == 1 and "Traceback" not in err
+    for part in parts:
+        assert part in err
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()], "something was half-written"
+
+
+def test_out_that_is_a_file(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = run("reproduce", "--quick", "--out", tmp_path / "file")
+    assert code == 2 and "must be a folder" in err
+
+
+def test_no_dask_scheduler(run, tmp_path):
+    # no address at all is refused at once; where nobody answers there is a wait of ten seconds, and the same error: test_sweep.py
+    code, _, err = run("reproduce", "--quick", "--only", "03", "--out", tmp_path, "--dask", "no address")
+    assert code == 2 and "no Dask scheduler answers at 'no address'" in err
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_an_interrupt_ends_everything_at_once_and_leaves_nothing_half_written(tmp_path):
+    command = [sys.executable, "-m", "edgecache", "reproduce", "--only", "03", "--out", tmp_path]
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # which workers that run tests side by side ignore
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    run = subprocess.Popen(command, **pipes, start_new_session=True, preexec_fn=listen)
+    deadline = time.monotonic() + 60
+    while not any("loky" in " ".join(child.cmdline()) for child in psutil.Process(run.pid).children(recursive=True)):
+        assert time.monotonic() < deadline, "no sweep has started"
+        time.sleep(0.2)
+    family = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, signal.SIGINT)
+    _, err = run.communicate(timeout=30)
+    assert (run.returncode, err.strip()) == (130, "edgecache: interrupted; what was finished is kept")
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_module_and_command_are_the_same():
+    outputs = [
+        subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+        for command in ([sys.executable, "-m", "edgecache"], [f"{sys.prefix}/bin/edgecache"])
+    ]
+    assert outputs[0] == outputs[1] and "simulate" in outputs[0] and "reproduce" in outputs[0]
+
+
+def test_importing_the_package_imports_no_plotting_library():
+    heavy = (
+        "import sys, edgecache; print([name for name in ('seaborn', 'matplotlib', 'scipy.stats', 'dask') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout.strip() == "[]"

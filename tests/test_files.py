@@ -1,0 +1,344 @@
+"""The journal: nothing is computed twice, damage is told and mended, one writes at a time, and a kill loses nothing."""
+
+import fcntl
+import json
+import multiprocessing
+import os
+import signal
+import time
+import zlib
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pytest
+
+from edgecache import InputError
+from edgecache.claims import design as readings
+from edgecache.claims import search
+from edgecache.files import Journal
+
+COUNT = 7
+FORKS = multiprocessing.get_context("forkserver")  # a process at once, whose parent has imported all that it needs
+FORKS.set_forkserver_preload(["edgecache.claims.search"])
+
+
+def line_of(key, value):
+    """A line as the journal's docstring has it: a result with its checksum."""
+    text = json.dumps([key, value]).encode()
+    return f"{zlib.crc32(text):08x} ".encode() + text + b"\n"
+
+
+def task(item):
+    """What is computed of an item; a mark in its own file tells how often it was."""
+    folder, number = item
+    with open(folder / f"mark{number}", "a") as file:
+        file.write("x")
+    return [number**2, number / 3, None]
+
+
+def unlucky(item):
+    """Fails at item 4, after the journal has some of the others' results."""
+    folder, number = item
+    deadline = time.monotonic() + 60
+    while number == 4 and (folder / "journal").read_bytes().count(b"\n") < 2:
+        assert time.monotonic() < deadline, "no result came to the journal"
+        time.sleep(0.01)
+    if number == 4:
+        raise ZeroDivisionError("item 4")
+    return task(item)
+
+
+@pytest.fixture
+def marks(tmp_path):
+    """How often each item was computed since it was last asked."""
+
+    def marks():
+        found = {int(file.name[4:]): len(file.read_text()) for file in tmp_path.glob("mark*")}
+        for file in tmp_path.glob("mark*"):
+            file.unlink()
+        return found
+
+    return marks
+
+
+def run(folder, what=task, jobs=1, chunk=1, count=COUNT):
+    """What the journal in the folder gives for the items 0 .. count - 1, and what it reported."""
+    told, items = [], {str(number): (folder, number) for number in reversed(range(count))}
+    with Journal(folder / "journal", told.append) as journal:
+        return journal.run(what, items, chunk=chunk, jobs=jobs, progress=False, what="items"), told
+
+
+TRUTH = [[number**2, number / 3, None] for number in reversed(range(COUNT))]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_are_in_the_items_order_and_nothing_is_computed_twice(tmp_path, marks, jobs):
+    assert run(tmp_path, jobs=jobs, chunk=2, count=3) == (TRUTH[-3:], [])
+    assert marks() == dict.fromkeys(range(3), 1)
+    assert run(tmp_path, jobs=jobs, chunk=2) == (TRUTH, [])
+    assert marks() == dict.fromkeys(range(3, COUNT), 1)
+    assert run(tmp_path, jobs=jobs, chunk=2) == (TRUTH, []) and marks() == {}
+    assert sorted((tmp_path / "journal").read_bytes().splitlines()) == sorted(
+        line_of(str(number), value).rstrip() for number, value in zip(reversed(range(COUNT)), TRUTH, strict=True)
+    )
+
+
+def test_no_items_no_results_and_folders_are_made(tmp_path):
+    with Journal(tmp_path / "new/folder/journal", pytest.fail) as journal:
+        assert journal.run(task, {}, chunk=3, jobs=1, progress=False, what="items") == []
+    assert (tmp_path / "new/folder/journal").read_bytes() == b""
+
+
+def test_numbers_come_back_as_they_were(tmp_path):
+    values = [0.1, 1 / 3, 5e-324, float("inf"), -0.0, 1e300, 2**60, float("nan")]
+    with Journal(tmp_path / "journal", pytest.fail) as journal:
+        journal.add([("a", values)])
+    with Journal(tmp_path / "journal", pytest.fail) as journal:
+        assert repr(journal.done["a"]) == repr(values)
+
+
+# ---- damage; the journal's lines 1 to 7 are of the items 6 to 0
+
+
+def flipped(raw, line, place=20, bits=0x01):
+    """The journal with a byte of a line (from 1) changed."""
+    lines = [line + b"\n" for line in raw.split(b"\n")[:-1]]
+    changed = bytearray(lines[line - 1])
+    changed[place] ^= bits
+    return b"".join([*lines[: line - 1], bytes(changed), *lines[line:]])
+
+
+def to_return(raw, line):
+    """The journal with a byte of a line made a carriage return, which ends no line of the journal."""
+    return flipped(raw, line, 12, raw.split(b"\n")[line - 1][12] ^ ord("\r"))
+
+
+GARBAGE = np.random.default_rng(0).bytes(400).replace(b"\n", b"").replace(b"\r", b"")
+DAMAGES = {  # what becomes of the file, the lines that are reported, the items that are lost
+    "cut in the last line": (lambda raw: raw[:-5], "7", {0}),
+    "without its last byte": (lambda raw: raw[:-1], "7", {0}),
+    "cut in the first line": (lambda raw: raw[:5], "1", set(range(7))),
+    "a byte of a result flipped": (lambda raw: flipped(raw, 3), "3", {4}),
+    "a byte of a checksum flipped": (lambda raw: flipped(raw, 2, 0), "2", {5}),
+    "two lines damaged": (lambda raw: flipped(flipped(raw, 3), 6, 15, 0x80), "3, 6", {4, 1}),
+    "the end of a line flipped": (lambda raw: flipped(raw, 2, -1), "2", {5, 4}),
+    "every line damaged": (lambda raw: raw.replace(b" [", b" {"), "1, 2, 3, 4, 5 ...", set(range(7))),
+    "garbage in the middle": (lambda raw: raw[:60] + GARBAGE + raw[60:], "2", {5}),
+    "garbage at the end": (lambda raw: raw + GARBAGE, "8", set()),
+    "nothing but garbage": (lambda raw: GARBAGE, "1", set(range(7))),
+    "zeros where the disk was to write": (lambda raw: raw[:-40] + bytes(40), "6", {1, 0}),
+    "an empty line": (lambda raw: raw.replace(b"\n", b"\n\n", 1), "2", set()),
+    "the checksum of nothing": (lambda raw: b"00000000 \n" + raw, "1", set()),
+    "a line that is no result": (lambda raw: b"%08x 1\n" % zlib.crc32(b"1") + raw, "1", set()),
+    "a carriage return in a line": (lambda raw: flipped(to_return(raw, 2), 5), "2, 5", {5, 2}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_told_computed_again_and_mended(tmp_path, marks, damage):
+    run(tmp_path)
+    marks()
+    path = tmp_path / "journal"
+    change, lines, lost = DAMAGES[damage]
+    raw = path.read_bytes()
+    assert raw == b"".join(line_of(str(6 - place), value) for place, value in enumerate(TRUTH))
+    path.write_bytes(change(raw))
+    found, told = run(tmp_path)
+    assert found == TRUTH and marks() == dict.fromkeys(lost, 1)
+    assert len(told) == 1 and told[0].startswith(f"{path}, line {lines}:") and "computed again" in told[0]
+    assert sorted(path.read_bytes().splitlines()) == sorted(raw.splitlines())
+    assert run(tmp_path) == (TRUTH, []) and marks() == {}, "the file is whole"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["journal"]
+
+
+def test_an_empty_file_is_no_damage(tmp_path, marks):
+    (tmp_path / "journal").write_bytes(b"")
+    assert run(tmp_path) == (TRUTH, []) and marks() == dict.fromkeys(range(COUNT), 1)
+
+
+def test_what_a_kill_amid_the_mending_left_does_no_harm(tmp_path):
+    run(tmp_path)
+    raw = (tmp_path / "journal").read_bytes()
+    (tmp_path / "journal").write_bytes(raw[:-5])
+    (tmp_path / "journal.part").write_bytes(raw[:30])
+    assert run(tmp_path)[0] == TRUTH and run(tmp_path) == (TRUTH, [])
+    assert not (tmp_path / "journal.part").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_came_before_a_task_that_raises_is_kept(tmp_path, marks, jobs):
+    with pytest.raises(ZeroDivisionError, match="item 4"):
+        run(tmp_path, unlucky, jobs)
+    marks()
+    kept = [json.loads(line.split(b" ", 1)[1])[0] for line in (tmp_path / "journal").read_bytes().splitlines()]
+    assert len(kept) >= 2 and "4" not in kept
+    assert run(tmp_path) == (TRUTH, [])
+    assert marks() == {number: 1 for number in range(COUNT) if str(number) not in kept}
+
+
+# ---- one writes at a time
+
+
+def holding(path, told):
+    """Write the journal until it is killed."""
+    with Journal(path, print):
+        told.send("ready")
+        time.sleep(600)
+
+
+def test_a_second_writer_is_refused_and_changes_nothing(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "journal"
+    ours, theirs = FORKS.Pipe()
+    first = FORKS.Process(target=holding, args=(path, theirs))
+    first.start()
+    try:
+        assert ours.poll(60) and ours.recv() == "ready"
+        raw = path.read_bytes() + b"damage"
+        path.write_bytes(raw)  # the file that the first has open
+        with pytest.raises(InputError, match="another process is writing") as raised:
+            run(tmp_path)
+        assert str(path) in str(raised.value) and path.read_bytes() == raw
+    finally:
+        first.kill()
+        first.join()
+    assert run(tmp_path)[0] == TRUTH, "the lock ends with its process"
+
+
+def test_a_mended_journal_is_locked_too(tmp_path):
+    run(tmp_path)
+    with open(tmp_path / "journal", "ab") as file:
+        file.write(b"damage")
+    told = []
+    with Journal(tmp_path / "journal", told.append), pytest.raises(InputError, match="another process"):
+        Journal(tmp_path / "journal", pytest.fail)
+    assert len(told) == 1
+
+
+def test_of_two_that_mend_at_the_same_moment_one_is_refused(tmp_path, monkeypatch):
+    # the second has opened the damaged file and not yet locked it while the first locks, mends and replaces it
+    run(tmp_path)
+    path, lock, opened = tmp_path / "journal", fcntl.flock, []
+    with open(path, "ab") as file:
+        file.write(b"damage")
+
+    def late(*arguments):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        opened.append(Journal(path, lambda _: None))
+        return lock(*arguments)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    try:
+        with pytest.raises(InputError, match="another process"):
+            opened.append(Journal(path, lambda _: None))
+    finally:
+        for journal in opened:
+            journal.file.close()
+
+
+# ---- SIGKILL: the search goes on where it was, and its table is that of a search that was never stopped
+
+
+def searching(folder, jobs):
+    """A search of its own session, a reading a line."""
+    os.setsid()
+    search.CHUNK = 1
+    search.search(READINGS, work=folder, jobs=jobs, progress=False)
+
+
+def reconsidering(folder, jobs):
+    """A second look of its own session, at all of a design."""
+    os.setsid()
+    search.BEST_LOOKS = (2,)
+    search.reconsider(readings.design(BEST), work=folder, jobs=jobs, progress=False)
+
+
+READINGS, BEST = 60, 30
+
+
+def lines(folder):
+    """The whole lines of the only journal in the folder."""
+    return b"".join(file.read_bytes() for file in folder.glob("*.jsonl")).splitlines(keepends=True)
+
+
+def kill_at(count, folder, what, jobs, everyone):
+    """Kill a run (and its workers, if `everyone`) once its journal has so many lines; its group and the lines that it left."""
+    run = FORKS.Process(target=what, args=(folder, jobs))
+    run.start()
+    deadline = time.monotonic() + 120
+    try:
+        while len(lines(folder)) < count:
+            assert run.is_alive(), "it ended before it could be killed"
+            assert time.monotonic() < deadline, "it does not get on"
+            time.sleep(0.002)
+    except AssertionError:
+        everyone = True
+        raise
+    finally:
+        if everyone:
+            end([run.pid])
+        run.kill()
+        run.join()
+    return run.pid, lines(folder)
+
+
+def end(groups):
+    """End what is left of these groups: the run and its workers, or workers that a killed run left idle."""
+    for group in groups:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    table = search.search(READINGS, work=folder, jobs=1, progress=False, report=pytest.fail)
+    readings.write_readings(table, folder / "readings.parquet")
+    return (folder / "readings.parquet").read_bytes()
+
+
+KILLS = {  # at how many lines, whether the workers too
+    1: [(1, True), (20, True), (40, True)],
+    2: [(2, False), (15, True)],
+}
+
+
+@pytest.mark.parametrize("jobs", KILLS)
+def test_a_search_that_was_killed_ends_with_the_same_bytes_and_computes_nothing_again(tmp_path, uninterrupted, jobs):
+    work, groups, before = tmp_path / "work", [], []
+    try:
+        for count, everyone in KILLS[jobs]:
+            group, left = kill_at(count, work, searching, jobs, everyone)
+            groups.append(group)
+            assert count <= len(left) < READINGS
+            whole = [line for line in before if line.endswith(b"\n")]
+            assert left[: len(whole)] == whole
+            before = left
+        table = search.search(READINGS, work=work, jobs=1, progress=False, report=lambda _: None)
+    finally:
+        end(groups)
+    readings.write_readings(table, tmp_path / "readings.parquet")
+    assert (tmp_path / "readings.parquet").read_bytes() == uninterrupted
+    found = lines(work)
+    whole = [line for line in before if line.endswith(b"\n")]
+    assert found[: len(whole)] == whole
+    # a reading computed again would have a second line
+    assert Counter(json.loads(line[9:])[0] for line in found) == Counter(map(str, range(READINGS)))
+
+
+def test_a_second_look_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "BEST_LOOKS", (2,))
+    chosen = readings.design(BEST)
+    _, left = kill_at(2, tmp_path / "killed", reconsidering, 1, True)
+    assert 2 <= len(left) < BEST
+    some = partial(search.reconsider, chosen.iloc[:4], jobs=1, progress=False)
+    found, truth = some(work=tmp_path / "killed", report=lambda _: None), some(work=tmp_path / "whole", report=pytest.fail)
+    for name, table in (("found", found), ("truth", truth)):
+        search.write_table(table, tmp_path / name)
+    assert (tmp_path / "found").read_bytes() == (tmp_path / "truth").read_bytes()
+    keys = Counter(json.loads(line[9:])[0] for line in lines(tmp_path / "killed"))
+    rows = [json.dumps(list(row.values())) for row in chosen[list(readings.PARAMETERS)].to_dict("records")]
+    assert set(keys.values()) == {1} and set(rows[:4]) <= set(keys)
