@@ -1,7 +1,7 @@
 """Explanations: every decision as the policy met it, its alternatives and what was scarce, against plain Python and by hand."""
 
 import itertools
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 from collections import Counter
 
 import numpy as np

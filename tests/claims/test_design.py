@@ -246,7 +246,7 @@ def written(tmp_path):
 def test_what_is_read_is_what_was_written(written):
     table, found = made_up(), read_readings(written)
     words = {name: found[name].astype(object) for name in SWITCHES}
-    assert_frame_equal(found.assign(**words), table.astype({name: object for name in SWITCHES}), check_exact=True)
+    assert_frame_equal(found.assign(**words), table.astype(dict.fromkeys(SWITCHES, object)), check_exact=True)
     for name in SWITCHES:  # every word is known, also one that no row has
         assert tuple(found[name].cat.categories) == READINGS[name]
 

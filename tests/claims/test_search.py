@@ -179,7 +179,7 @@ def streams_of(monkeypatch, stage):
 
 def test_no_two_stages_share_a_stream_of_random_numbers(monkeypatch):
     quick = partial(ledger.ledger, looks=(2, 3))
-    monkeypatch.setattr(search, "ledger", lambda scenario, *names, looks=None, **setting: quick(scenario, *names, **setting))
+    monkeypatch.setattr(search, "ledger", quick)
     row = design(24).loc[9].to_dict() | {"catalogue": 0}
     stages = {
         "design": partial(design, 24),
@@ -223,7 +223,7 @@ def correlation_ratio(label, outcome):
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_switch_that_decides_all_has_all(name):
     # the middle word stands out, so no trend over the words decides; ten harmonics hold 96 % of a step, and 92 % of two
-    worth = {word: value for word, value in zip(READINGS[name], (0.5, -1.0, 1.5), strict=False)}
+    worth = dict(zip(READINGS[name], (0.5, -1.0, 1.5), strict=False))
     found = shares(synthetic(lambda table, rng: table[name].map(worth)), MEASURES[0])
     assert found[name] == pytest.approx(1, abs=0.08) and found.drop(name).max() < 0.03
 
@@ -325,7 +325,7 @@ def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatc
 def quick(monkeypatch):
     """A search of seconds: ten of the best, two replications a look."""
     of = partial(ledger.ledger, looks=(2, 3))
-    monkeypatch.setattr(search, "ledger", lambda scenario, *names, looks=None, **setting: of(scenario, *names, **setting))
+    monkeypatch.setattr(search, "ledger", of)
     monkeypatch.setattr(search, "best", lambda table: best(table, 10))
 
     def quick(folder, **setting):

@@ -58,7 +58,7 @@ def evictions_by_definition(policy, scenario, requests):
         return requests[now:].index(i) + 1 if i in requests[now:] else NEVER - now
 
     given = {
-        "lfu-da": lambda i: frequency(i),
+        "lfu-da": frequency,
         "gdsf": lambda i: frequency(i) / size[i],
         "greedy-dual": lambda i: frequency(i) * wait[i] / size[i],
     }
@@ -262,7 +262,7 @@ def evicted(policy, room, requests, **models):
     return simulate(scenario, policy, trace=trace).events["evicted"].str.replace(";", "").tolist()
 
 
-EQUAL = {name: (1, 0) for name in "abcx"}
+EQUAL = dict.fromkeys("abcx", (1, 0))
 UNEQUAL = {"a": (1, 2), "b": (2, 8), "c": (3, 0), "d": (2, 2)}  # what they wait by GB: 3, 5, 1 and 2 s
 
 
