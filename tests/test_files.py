@@ -244,14 +244,14 @@ def searching(folder, jobs):
     """A search of its own session, a reading a line."""
     os.setsid()
     search.CHUNK = 1
-    search.search(READINGS, work=folder, jobs=jobs, progress=False)
+    search.judge_design(READINGS, work=folder, jobs=jobs, progress=False)
 
 
 def reconsidering(folder, jobs):
     """A second look of its own session, at all of a design."""
     os.setsid()
     search.BEST_LOOKS = (2,)
-    search.reconsider(readings.design(BEST), work=folder, jobs=jobs, progress=False)
+    search.judge_again(readings.latin_hypercube(BEST), work=folder, jobs=jobs, progress=False)
 
 
 READINGS, BEST = 60, 30
@@ -295,7 +295,7 @@ def end(groups):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    table = search.search(READINGS, work=folder, jobs=1, progress=False, report=pytest.fail)
+    table = search.judge_design(READINGS, work=folder, jobs=1, progress=False, report=pytest.fail)
     readings.write_readings(table, folder / "readings.parquet")
     return (folder / "readings.parquet").read_bytes()
 
@@ -317,7 +317,7 @@ def test_a_search_that_was_killed_ends_with_the_same_bytes_and_computes_nothing_
             whole = [line for line in before if line.endswith(b"\n")]
             assert left[: len(whole)] == whole
             before = left
-        table = search.search(READINGS, work=work, jobs=1, progress=False, report=lambda _: None)
+        table = search.judge_design(READINGS, work=work, jobs=1, progress=False, report=lambda _: None)
     finally:
         end(groups)
     readings.write_readings(table, tmp_path / "readings.parquet")
@@ -331,10 +331,10 @@ def test_a_search_that_was_killed_ends_with_the_same_bytes_and_computes_nothing_
 
 def test_a_second_look_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2,))
-    chosen = readings.design(BEST)
+    chosen = readings.latin_hypercube(BEST)
     _, left = kill_at(2, tmp_path / "killed", reconsidering, 1, True)
     assert 2 <= len(left) < BEST
-    some = partial(search.reconsider, chosen.iloc[:4], jobs=1, progress=False)
+    some = partial(search.judge_again, chosen.iloc[:4], jobs=1, progress=False)
     found, truth = some(work=tmp_path / "killed", report=lambda _: None), some(work=tmp_path / "whole", report=pytest.fail)
     for name, table in (("found", found), ("truth", truth)):
         search.write_table(table, tmp_path / name)

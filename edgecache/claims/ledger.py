@@ -73,9 +73,8 @@ def play_ledger(
         if not undecided:
             break
         task = partial(simulate_cells, scenario, cells_of(undecided), proposed, seed=seed)
-        chunks = [range(first, min(first + CHUNK, look)) for first in range(begin, look, CHUNK)]
         description = f"{reading or 'claims'} to replication {look}"
-        parts = list(run_parallel(task, chunks, jobs, progress=progress, description=description))
+        parts = list(run_parallel(task, _chunks(begin, look), jobs, progress=progress, description=description))
         for cell in parts[0]:
             costs[cell] = np.concatenate([costs.get(cell, np.empty(0)), *(part[cell] for part in parts)])
         for claim in undecided:
@@ -87,6 +86,11 @@ def play_ledger(
 def _check_looks(looks: Sequence[int]) -> None:
     if not looks or looks[0] < 2 or any(b <= a for a, b in itertools.pairwise(looks)):
         raise InputError(f"looks are {looks!r}; they must be ascending numbers of replications, the first at least 2")
+
+
+def _chunks(begin: int, end: int) -> list[range]:
+    """The replications of each task."""
+    return [range(first, min(first + CHUNK, end)) for first in range(begin, end, CHUNK)]
 
 
 def _row(claim: SimulatedClaim, word: str, deciding: Statement, look: int, costs: Mapping[Cell, np.ndarray]) -> dict:

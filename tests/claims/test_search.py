@@ -26,14 +26,14 @@ QUIET = {"jobs": 1, "progress": False}
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return search.search(100, work=tmp_path_factory.mktemp("work"), report=pytest.fail, **QUIET)
+    return search.judge_design(100, work=tmp_path_factory.mktemp("work"), report=pytest.fail, **QUIET)
 
 
 def test_the_table_is_the_design_and_what_it_was_judged(table):
     assert list(table.columns) == [*PARAMETERS, *SLACKS, *MEASURES, "held", "missed"]
-    assert_frame_equal(table[list(PARAMETERS)], design(100))
+    assert_frame_equal(table[list(PARAMETERS)], latin_hypercube(100))
     for number in (0, 7, 47):
-        found = judged(design(100).loc[number].to_dict())
+        found = judge_reading(latin_hypercube(100).loc[number].to_dict())
         assert_allclose(table.loc[number, [*SLACKS, *MEASURES]].to_numpy(dtype=float), found, rtol=1e-6)
 
 
@@ -48,16 +48,16 @@ def test_held_and_missed_are_those_of_the_slacks(table):
 @pytest.mark.parametrize(("count", "part"), [(0, "count is 0"), (-5, "-5"), (True, "True"), (50.0, "50.0"), (10**9, "at most")])
 def test_impossible_counts_are_refused_before_anything_is_written(tmp_path, count, part):
     with pytest.raises(InputError, match=part):
-        search.search(count, work=tmp_path / "work", **QUIET)
+        search.judge_design(count, work=tmp_path / "work", **QUIET)
     assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize("count", [20, 40])
 def test_the_search_ends_at_any_count_that_it_takes(tmp_path, monkeypatch, count):
     # the bias correction of RBD-FAST divides by nothing at some small counts
-    monkeypatch.setattr(search, "judged", made_up_result)
+    monkeypatch.setattr(search, "judge_reading", made_up_result)
     try:
-        shares = sensitivity(search.search(count, work=tmp_path, **QUIET))
+        shares = sensitivity(search.judge_design(count, work=tmp_path, **QUIET))
     except InputError as error:
         assert "count" in str(error)
     else:
@@ -106,7 +106,7 @@ def test_the_closest_is_that_with(case):
     assert closest(table, rows) == expected
 
 
-def test_only_readings_that_were_reconsidered_are_close():
+def test_only_readings_that_were_judged_again_are_close():
     table = pd.DataFrame({"catalogue": [0, 0, 0], "missed": [0, 1, 2]})
     assert closest(table, again(r2="hf", r1="ff")) == 2
 
@@ -126,31 +126,31 @@ def judged_by_size(parameters):
 
 
 def test_second_looks_are_in_the_order_asked_for_and_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
-    chosen = design(30).iloc[[7, 3, 12]]
-    found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+    monkeypatch.setattr(search, "_judged_again", judged_by_size)
+    chosen = latin_hypercube(30).iloc[[7, 3, 12]]
+    found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
     assert list(found["number"]) == [7, 3, 12] and list(found["effect"]) == list(chosen["w2"])
-    monkeypatch.setattr(search, "_reconsidered", pytest.fail)
+    monkeypatch.setattr(search, "_judged_again", pytest.fail)
     assert_frame_equal(
-        search.reconsider(chosen[::-1], work=tmp_path, report=pytest.fail, **QUIET)[::-1].reset_index(drop=True), found
+        search.judge_again(chosen[::-1], work=tmp_path, report=pytest.fail, **QUIET)[::-1].reset_index(drop=True), found
     )
 
 
 def test_second_looks_of_another_design_are_not_taken_for_these(tmp_path, monkeypatch):
     # reading 3 of 30 and reading 3 of 40 are different readings
-    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
+    monkeypatch.setattr(search, "_judged_again", judged_by_size)
     for count in (30, 40):
-        chosen = design(count).iloc[[3, 5]]
-        found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+        chosen = latin_hypercube(count).iloc[[3, 5]]
+        found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
         assert list(found["effect"]) == list(chosen["w2"]), f"of {count}"
 
 
 def test_a_second_look_is_a_ledger_of_the_ga_on_its_own_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2, 4))
-    chosen = design(24).iloc[[9]]
-    found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+    chosen = latin_hypercube(24).iloc[[9]]
+    found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
     scenario = readings.scenario_of(chosen.iloc[0].to_dict())
-    table = ledger.ledger(scenario, proposed="ga", looks=(2, 4), seed=2, **QUIET)
+    table = ledger.play_ledger(scenario, proposed="ga", looks=(2, 4), seed=2, **QUIET)
     assert list(found["claim"]) == list(SLACKS) and set(found["number"]) == {9}
     table = table[table["claim"].isin(SLACKS)].reset_index(drop=True)
     shared = [column for column in table if column in found]
@@ -178,15 +178,15 @@ def streams_of(monkeypatch, stage):
 
 
 def test_no_two_stages_share_a_stream_of_random_numbers(monkeypatch):
-    quick = partial(ledger.ledger, looks=(2, 3))
+    quick = partial(ledger.play_ledger, looks=(2, 3))
     monkeypatch.setattr(search, "ledger", quick)
-    row = design(24).loc[9].to_dict() | {"catalogue": 0}
+    row = latin_hypercube(24).loc[9].to_dict() | {"catalogue": 0}
     stages = {
         "design": partial(design, 24),
         "catalogues": partial(readings.catalogue_of, 1),
         "search": partial(judged, row),
-        "second look": partial(search._reconsidered, row),
-        "ledger": partial(search._named, "literal"),
+        "second look": partial(search._judged_again, row),
+        "ledger": partial(search._named_ledger, "literal"),
     }
     used = {name: streams_of(monkeypatch, stage) for name, stage in stages.items()}
     assert all(used.values())
@@ -199,7 +199,7 @@ def test_no_two_stages_share_a_stream_of_random_numbers(monkeypatch):
 
 def synthetic(outcome, count=1500, seed=0):
     """A table of the search in which every claim and measure is an `outcome` of the design and of luck; luck first."""
-    table, rng = design(count), np.random.default_rng(seed)
+    table, rng = latin_hypercube(count), np.random.default_rng(seed)
     values = {name: outcome(table, rng) for name in (*SLACKS[:1], *MEASURES[:1])}
     rest = dict.fromkeys((*SLACKS[1:], *MEASURES[1:]), -1.0)
     return table.assign(**{name: np.asarray(value, dtype=np.float32) for name, value in (values | rest).items()})
@@ -324,12 +324,12 @@ def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatc
 @pytest.fixture
 def quick(monkeypatch):
     """A search of seconds: ten of the best, two replications a look."""
-    of = partial(ledger.ledger, looks=(2, 3))
+    of = partial(ledger.play_ledger, looks=(2, 3))
     monkeypatch.setattr(search, "ledger", of)
     monkeypatch.setattr(search, "best", lambda table: best(table, 10))
 
     def quick(folder, **setting):
-        search.find(folder / "results", folder / "work", count=100, named=("literal", "delay"), **(QUIET | setting))
+        search.search_readings(folder / "results", folder / "work", count=100, named=("literal", "delay"), **(QUIET | setting))
 
     return quick
 
@@ -362,7 +362,7 @@ def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, c
     # again: nothing is computed, a damaged table is reported, and the files are the same
     before = {name: (results / name).read_bytes() for name in FILES}
     (results / "readings.parquet").write_bytes(before["readings.parquet"][:-100])
-    for stage in ("judged", "_reconsidered", "_named"):
+    for stage in ("judge_reading", "_judged_again", "_named_ledger"):
         monkeypatch.setattr(search, stage, pytest.fail)
     quick(tmp_path)
     first = capsys.readouterr().out.splitlines()[0]
@@ -372,9 +372,9 @@ def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, c
 
 def test_find_is_the_same_at_any_number_of_jobs(tmp_path, quick, monkeypatch):
     # made-up results, of which only some vary; what is simulated is compared in test_journal.py
-    monkeypatch.setattr(search, "judged", made_up_in_part)
-    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
-    monkeypatch.setattr(search, "_named", partial(made_up_ledger, "made up"))
+    monkeypatch.setattr(search, "judge_reading", made_up_in_part)
+    monkeypatch.setattr(search, "_judged_again", judged_by_size)
+    monkeypatch.setattr(search, "_named_ledger", partial(made_up_ledger, "made up"))
     for jobs in (1, 2):
         quick(tmp_path / str(jobs), jobs=jobs)
     for name in FILES:

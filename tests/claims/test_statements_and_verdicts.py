@@ -180,7 +180,7 @@ def test_every_simulated_claim_has_cases_of_every_verdict():
     assert verdicts == set(itertools.product(MADE, ("holds", "fails", "undecided")))
 
 
-def judged(name, means, **luck):
+def judge_reading(name, means, **luck):
     """The row of this claim, from a table for each parameter; the others are left out, for their evidence takes a while."""
     tables = [made_up(parameter, costs, **{"seed": 10 * number, **luck}) for number, (parameter, costs) in enumerate(means.items())]
     with pytest.MonkeyPatch.context() as patch:
@@ -192,7 +192,7 @@ def judged(name, means, **luck):
 
 @pytest.mark.parametrize(("name", "word", "where", "means"), CASES)
 def test_a_verdict_on_costs_made_for_it(name, word, where, means):
-    found, tables = judged(name, means)
+    found, tables = judge_reading(name, means)
     assert found["verdict"] == word
     assert found["replications"] == 40
     if where:
@@ -216,7 +216,7 @@ def test_a_verdict_on_costs_made_for_it(name, word, where, means):
 @pytest.mark.parametrize(("name", "word", "where", "means"), [case for case in CASES if case.values[1] != "undecided"])
 def test_a_verdict_needs_more_than_a_few_noisy_replications(name, word, where, means):
     """The same costs, each policy's own luck now as large as the costs, and four replications."""
-    found, _ = judged(name, means, replications=4, own=1.0)
+    found, _ = judge_reading(name, means, replications=4, own=1.0)
     assert found["verdict"] == "undecided"
     assert found["replications"] == 4
 
@@ -477,11 +477,11 @@ def test_needs_of_another_range_do_not_span_the_stated_one():
 
 def test_evidence_in_words():
     found = {"effect": 0.614, "low": 0.59, "high": 0.638, "where": "proposed against lru at 120 GB storage", "replications": 200}
-    assert verdicts.told(found) == "proposed against lru at 120 GB storage: 61.4% (59.0% to 63.8%) less"
+    assert verdicts.evidence_text(found) == "proposed against lru at 120 GB storage: 61.4% (59.0% to 63.8%) less"
     more = found | {"effect": -0.2, "low": -0.31, "high": -0.1}
-    assert verdicts.told(more) == "proposed against lru at 120 GB storage: 20.0% (10.0% to 31.0%) more"
-    assert verdicts.told(found | {"low": np.nan}) == "proposed against lru at 120 GB storage: 61.4% less"
-    assert verdicts.told(found | {"replications": 0, "where": "share of the range"}) == "61%: share of the range"
+    assert verdicts.evidence_text(more) == "proposed against lru at 120 GB storage: 20.0% (10.0% to 31.0%) more"
+    assert verdicts.evidence_text(found | {"low": np.nan}) == "proposed against lru at 120 GB storage: 61.4% less"
+    assert verdicts.evidence_text(found | {"replications": 0, "where": "share of the range"}) == "61%: share of the range"
 
 
 # ---- real tables
