@@ -53,9 +53,10 @@ class Test:
     contradicts the group must be significant, at a level split over all statements (Bonferroni).
 
     Each statement has a one-sided t test of its margins, and the same after the correction for skewness of Hall (J. R. Statist.
-    Soc. B 54, 1992). It must pass both, for margins of one policy across points are often zero but for rare spikes. On real costs
-    at the edge the tests hold the ledger's looks to `alpha`. At a few dozen replications a spike may not have occurred yet, so
-    there the level is approximate. Below 8 replications nothing is decided.
+    Soc. B 54, 1992). It must pass both, for margins of one policy across points are often zero but for rare spikes. At the
+    ledger's looks the tests hold `alpha`, on real costs at the edge and on margins of any skew that was tried. At a few dozen
+    replications a spike may not have occurred yet: margins of skew 6 were decided wrongly in 8 % of samples instead of 5 %. Below
+    8 replications nothing is decided.
 
     Examples
     --------
