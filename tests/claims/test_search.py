@@ -1,6 +1,7 @@
 """The search: what is best and closest on tables worked by hand, what decides a claim where the truth is known, and the whole."""
 
 import dataclasses
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -35,8 +36,13 @@ QUIET = {"jobs": 1, "progress": False}
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return search.judge_design(100, work=tmp_path_factory.mktemp("work"), report=pytest.fail, **QUIET)
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def table(work):
+    return search.judge_design(100, work=work, report=pytest.fail, **QUIET)
 
 
 def test_the_table_is_the_design_and_what_it_was_judged(table):
@@ -65,6 +71,7 @@ def test_impossible_counts_are_refused_before_anything_is_written(tmp_path, coun
 def test_the_search_ends_at_the_least_count_that_it_takes(tmp_path, monkeypatch):
     # the bias correction of RBD-FAST divides by nothing at some small counts
     monkeypatch.setattr(search, "judge_reading", made_up_result)
+    monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
     judge = partial(search.judge_design, work=tmp_path, report=pytest.fail, **QUIET)
     assert sensitivity(judge(search.LEAST))["share"].between(0, 1).all()
     with pytest.raises(InputError, match="count of readings is 20"):
@@ -179,7 +186,8 @@ def test_no_two_stages_share_a_seed(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(search.ledger, "play_ledger", partial(ledger.play_ledger, looks=(2,), proposed="exact"))
+    short = partial(ledger.play_ledger, proposed="exact")
+    monkeypatch.setattr(ledger, "play_ledger", lambda *given, **setting: short(*given, **setting | {"looks": (2,)}))
     row = latin_hypercube(24).loc[9].to_dict() | {"catalogue": 0}
     design._random_catalogues.cache_clear()
     for stage, run in {
@@ -360,9 +368,10 @@ def test_a_changed_setting_or_claim_changes_the_fingerprint(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A search of seconds: three of the best, two replications per look, Exact as the proposed."""
-    monkeypatch.setattr(ledger, "play_ledger", partial(ledger.play_ledger, looks=(2, 3), proposed="exact"))
-    monkeypatch.setattr(search, "best_readings", lambda table: best_readings(table, 3))
+    """A search of seconds: ten of the best, two replications per look, Exact as the proposed."""
+    short = partial(ledger.play_ledger, proposed="exact")
+    monkeypatch.setattr(ledger, "play_ledger", lambda *given, **setting: short(*given, **setting | {"looks": (2, 3)}))
+    monkeypatch.setattr(search, "best_readings", lambda table: best_readings(table, 10))
 
     def quick(folder, **setting):
         told = []
@@ -376,7 +385,8 @@ def quick(monkeypatch):
 FILES = ["claims.csv", "readings-best.csv", "readings-sensitivity.csv", "readings.parquet"]
 
 
-def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, table, monkeypatch):
+def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, table, work, monkeypatch):
+    shutil.copytree(work, tmp_path / "work")
     monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
     told, results = "\n".join(quick(tmp_path)), tmp_path / "results"
     assert "anew" not in told
@@ -385,8 +395,8 @@ def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quic
     assert_frame_equal(found.assign(**{name: found[name].astype(object) for name in SWITCHES}), table, check_dtype=False)
     assert f"100 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
     again = pd.read_csv(results / "readings-best.csv")
-    chosen = best_readings(table, 3).index
-    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 3 * len(SLACKS)
+    chosen = best_readings(table, 10).index
+    assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 10 * len(SLACKS)
     assert f"closest: reading {closest_reading(table, again)}, " in told
     claims = pd.read_csv(results / "claims.csv")
     assert list(claims["reading"]) == ["literal"] * len(CLAIMS) + ["delay"] * len(CLAIMS)
@@ -407,30 +417,15 @@ def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quic
     assert {name: (results / name).read_bytes() for name in FILES} == before
 
 
-def test_a_search_is_the_same_at_any_number_of_jobs(tmp_path, quick, monkeypatch):
-    # made-up results, of which only some vary; what is simulated is compared in test_files.py
-    monkeypatch.setattr(search, "judge_reading", made_up_in_part)
-    monkeypatch.setattr(search, "_judged_again", judged_by_size)
-    monkeypatch.setattr(search, "_named_ledger", partial(made_up_ledger, "made up"))
-    for jobs in (1, 2):
-        quick(tmp_path / str(jobs), jobs=jobs)
-    for name in FILES:
-        assert (tmp_path / "1/results" / name).read_bytes() == (tmp_path / "2/results" / name).read_bytes(), name
-
-
-def made_up_in_part(parameters):
-    """A result of which two claims and a measure vary, to both sides of nothing."""
-    first, second, *rest, last = made_up_result(parameters)
-    return [first, second, *(0.5 for _ in rest), last]
+def test_sensitivity_is_the_same_at_any_number_of_jobs():
+    """What else runs in parallel, journals and ledgers, is compared in test_files.py and test_ledger.py."""
+    table = synthetic(lambda table, rng: rng.normal(size=len(table)), 100)
+    assert_frame_equal(sensitivity(table, 2), sensitivity(table, 1))
 
 
 def few_resamples(*arguments, analyze=rbd_fast.analyze, **setting):
     """As RBD-FAST: the shares are those of all resamples, their spreads coarser and as reproducible."""
     return analyze(*arguments, **setting | {"num_resamples": 4})
-
-
-def made_up_ledger(claim, reading):
-    return [{"claim": claim, "verdict": "holds", "replications": 2, "reading": reading}]
 
 
 @pytest.mark.parametrize("module", ["pyarrow", "SALib"])
