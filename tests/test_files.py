@@ -56,7 +56,7 @@ def test_a_file_is_replaced_as_a_whole_and_folders_are_made(tmp_path):
 def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "note"
     path.write_text("old")
-    with pytest.raises(TypeError, match="not 'int'"), replacing(path) as part, open(part, "w") as file:
+    with pytest.raises(TypeError, match="not int"), replacing(path) as part, open(part, "w") as file:
         file.writelines(["half", 2])
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["note"]
 
