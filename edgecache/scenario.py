@@ -29,7 +29,7 @@ READINGS = {
 # What each named reading changes of the defaults: switches, and the numbers that the paper leaves open.
 NAMED = {
     "literal": {},  # the default: the simplest reading of every word, not the one that flatters
-    # reading 2535 of the 20,000 of `make readings`: of those with the shipped catalogue the one of most claims, by search.closest_reading;
+    # reading 2535 of the 20,000 of `make readings`: of those with the shipped catalogue the one of most claims;
     # data/results/readings.parquet has it, and a test holds the two together
     "closest": {
         "charge": "absence",
