@@ -36,7 +36,7 @@ _HOMES = {
     "policies.lower_bound": ("lower_bound",),
     "simulator": ("simulate",),
     "results": ("Simulation",),
-    "sweeps": ("sweep",),
+    "sweeps": ("sweep", "sweep_by_slot"),
     "statistics": ("box_statistics", "reductions", "summarise"),
     "analysis.explanations": ("explain",),
     "files": ("write_table",),

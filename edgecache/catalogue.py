@@ -7,6 +7,7 @@ services; `load_catalogue` reads a user's own CSV and `sample_catalogue` draws o
 import csv
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,13 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.services)
+
+    @cached_property
+    def needs(self) -> np.ndarray:
+        """Storage (GB), GPU memory (GB) and power (kW) of each model, read-only, (3, I)."""
+        needs = np.stack([self.size_gb, self.gpu_memory_gb, self.power_kw])
+        needs.flags.writeable = False
+        return needs
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Catalogue) and self._content() == other._content()

@@ -102,7 +102,7 @@ def deployment_cost(scenario: Scenario, deployed) -> np.ndarray:
     return resource_cost(storage, gpu_memory, scenario.beta)
 
 
-def active_cycle(scenario: Scenario, requests, clock, slot, popularity) -> np.ndarray:
+def active_cycle(scenario: Scenario, requests, clock, slot, popularity, requests_per_slot: float | None = None) -> np.ndarray:
     """The active cycle a of eq. 7 as the reading estimates it: in requests, or under `active_cycle = slots` in slots.
 
     `requests`: how often each model was asked for so far, n_i; `clock`: how many requests there were so far, n, the present one
@@ -110,7 +110,8 @@ def active_cycle(scenario: Scenario, requests, clock, slot, popularity) -> np.nd
     (n_i + 1) / (n + I). Under `active_cycle = actual` this is still what a decision goes by: it cannot see the future.
     """
     slots = scenario.active_cycle == "slots"
+    rate = scenario.requests_per_slot if requests_per_slot is None else requests_per_slot
     if scenario.popularity == "true":
         with np.errstate(divide="ignore"):  # what is never asked for is infinitely far away
-            return 1 / (scenario.requests_per_slot * popularity) if slots else 1 / popularity
+            return 1 / (rate * popularity) if slots else 1 / popularity
     return (slot + 1) / (requests + 1) if slots else (clock + len(scenario.catalogue)) / (requests + 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..policies import BOUNDS, POLICIES
-from ..results import MISS, Simulation
+from ..results import Simulation
 
 OUTCOMES = ("total_cost", "service_delay_s", "hit_ratio")
 RESOURCES = {"storage_gb": ("storage", "GB"), "gpu_memory_gb": ("GPU memory", "GB"), "power_kw": ("power", "kW")}
@@ -30,14 +30,9 @@ def comparison(runs: Mapping[str, Simulation]) -> pd.DataFrame:
 
 def crowding(run: Simulation) -> np.ndarray:
     """At each miss, had storage, GPU memory and power no room for the requested model beside all that was deployed? (misses, 3)."""
-    s, c = run.scenario, run.scenario.catalogue
-    missed = np.flatnonzero(run.outcome == MISS)
-    change = np.zeros((len(run.trace), len(c)), dtype=np.int64)
-    change[missed, run.trace.model[missed]] = 1
-    np.add.at(change, (run.evictions[:, 0] - 1, run.evictions[:, 1]), -1)
-    deployed = (change.cumsum(axis=0) - change)[missed]
-    deployed[np.arange(len(missed)), run.trace.model[missed]] += 1
-    return deployed @ np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]).T > s.capacities
+    held = run.deployed_before.astype(np.int64)
+    held[np.arange(len(held)), run.trace.model[run.misses]] += 1
+    return held @ run.scenario.catalogue.needs.T > run.scenario.capacities
 
 
 def policies_of(table: pd.DataFrame) -> pd.DataFrame:

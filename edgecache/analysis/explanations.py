@@ -11,7 +11,7 @@ import pandas as pd
 from ..demand import random_stream
 from ..errors import InputError
 from ..policies import POLICIES
-from ..policies.contract import Decision, Prices
+from ..policies.contract import Decision
 from ..policies.exact import Exact
 from ..policies.knapsack import best_subset
 from ..results import HIT, MISS, Simulation
@@ -33,13 +33,11 @@ def explain(run: Simulation, slot: int) -> "Explanation":
 
 def decision_at(run: Simulation, request: int) -> Decision:
     """The decision at the miss of a request (from 0), as the policy met it."""
-    trace, size = run.trace, len(run.trace.popularity)
-    fetched = np.bincount(trace.model[:request][run.outcome[:request] == MISS], minlength=size)
-    evicted = np.bincount(run.evictions[run.evictions[:, 0] <= request, 1], minlength=size)
-    requests = np.bincount(trace.model[: request + 1], minlength=size)
-    prices = Prices.of(run.scenario, trace.popularity)
+    trace, place = run.trace, int(np.searchsorted(run.misses, request))
+    requests = np.bincount(trace.model[: request + 1], minlength=len(trace.popularity))
     rng = np.random.default_rng(0)  # no policy of the table that explains draws from it
-    return Decision(prices, int(trace.model[request]), fetched > evicted, requests, request + 1, int(trace.slot[request]), rng)
+    deployed = run.deployed_before[place].copy()
+    return Decision(run.charges, int(trace.model[request]), deployed, requests, request + 1, int(trace.slot[request]), rng)
 
 
 def evolution(run: Simulation, request: int, seed: np.random.SeedSequence | int = 0, replication: int = 0) -> pd.DataFrame:
@@ -112,15 +110,15 @@ class Explanation:
         """
         rows = []
         for decision in self.decisions:
-            prices, used = decision.prices, decision.prices.needs @ self._chosen(decision)
+            used = decision.needs @ self._chosen(decision)
             least = decision.cost(Exact().decide(decision))
             for place, (resource, (step, unit)) in enumerate(STEPS.items()):
-                more = prices.capacities.copy()
+                more = decision.capacities.copy()
                 more[place] += step
-                larger = replace(decision, prices=replace(prices, capacities=more))
+                larger = replace(decision, capacities=more)
                 saves = float(least - larger.cost(Exact().decide(larger)))
                 saves = saves if saves > 1e-9 * max(abs(least), 1e-300) else 0.0
-                capacity = round(prices.capacities[place] / (1 + 1e-9), 9)
+                capacity = round(decision.capacities[place] / (1 + 1e-9), 9)
                 rows.append((decision.clock - 1, resource, unit, capacity, used[place], step, saves, saves > 0))
         return pd.DataFrame(rows, columns=["request", "resource", "unit", "capacity", "used", "step", "saves", "binding"])
 
@@ -205,7 +203,7 @@ class Explanation:
 
 def _alternatives(decision: Decision) -> np.ndarray:
     """Deployments that could be chosen, bool (A, I): all, or with many models the best with and without each."""
-    candidates, needs = decision.candidates, decision.prices.needs
+    candidates, needs = decision.candidates, decision.needs
     size, n = len(decision.deployed), len(candidates)
     if n <= ALL_SUBSETS:
         found = np.zeros((2**n, size), dtype=bool)
@@ -213,7 +211,7 @@ def _alternatives(decision: Decision) -> np.ndarray:
         found[:, decision.requested] = True
         return found[decision.fits(found)]
     worth = (decision.eviction_cost - decision.holding_cost)[candidates]
-    free = decision.prices.capacities - needs[:, decision.requested]
+    free = decision.capacities - needs[:, decision.requested]
     found = []
     for place, model in enumerate(candidates):
         others = np.delete(np.arange(n), place)

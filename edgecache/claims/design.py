@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import qmc
 
-from ..batch import outcomes
 from ..catalogue import Catalogue, load_catalogue, sample_catalogue
 from ..demand import random_stream
 from ..errors import InputError
 from ..scenario import READINGS, Scenario
+from ..sweeps import outcomes
 from .ledger import cells_of
 from .statements import BASELINES, CENTRE, GRID, SIMULATED
 

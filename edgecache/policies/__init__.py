@@ -25,6 +25,7 @@ POLICIES = {
         Clairvoyant("delay"),
     )
 }
+COMPILED = (GA, Exact, OptimalOnline, Clairvoyant)  # the planners whose decisions the compiled loop takes itself
 PAPER = ("random", "fifo", "lru", "lfu", "ga")  # the five of the paper's figures
 BOUNDS = ("optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay")  # of the cost, then of the delay
 

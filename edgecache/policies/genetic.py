@@ -11,9 +11,11 @@ import numpy as np
 from deap import base, tools
 from numba import njit
 
+from ..accounting import Charges
 from ..costs import fitness
 from ..errors import InputError
-from .contract import Decision, chance
+from .contract import GENETIC, Decision, PlannerTables
+from .contract import uniform as chance
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,19 @@ class GA:
         """Bool (I,), the best deployment found: that of `evolve`, in a third of the time."""
         if type(self).toolbox is not GA.toolbox:  # a subclass with other steps
             return self.evolve(decision)[0]
-        prices, settings = decision.prices, self.settings
+        settings = self.settings
         words = decision.rng.bit_generator.random_raw((self.generations + 1) * self.population).reshape(-1, self.population)
         costs = (decision.holding_cost, decision.leaving_cost)
-        return best_met(decision.deployed, decision.requested, prices.needs, prices.capacities, *costs, words, *settings)
+        return best_met(decision.deployed, decision.requested, decision.needs, decision.capacities, *costs, words, *settings)
 
     @property
     def settings(self) -> tuple[int, float, float, int]:
         """What `best_met` asks for beside the decision; the shape of its words is generations + 1 by population."""
         return self.tournament, float(self.crossover), float(self.mutation), self.convergence
+
+    def compiled(self, charges: Charges, rng: np.random.Generator) -> "GeneticTables":
+        """The planner of one run for the compiled loop."""
+        return GeneticTables(self, charges, rng)
 
     def evolve(self, decision: Decision, record: bool = False) -> tuple[np.ndarray, tools.Logbook]:
         """The best deployment found, bool (I,), and DEAP's logbook.
@@ -97,18 +103,53 @@ class GA:
 
         `draw` makes a random word an individual and generation, from which the other steps take all their chances.
         """
-        size, prices = len(decision.deployed), decision.prices
+        size = len(decision.deployed)
         allowed = decision.deployed.copy()
         allowed[decision.requested] = True
         toolbox = base.Toolbox()
         toolbox.register("draw", decision.rng.bit_generator.random_raw)
         toolbox.register("populate", populate, size)
         toolbox.register("vary", vary, self.tournament, self.crossover, self.mutation)
-        toolbox.register("repair", repair, allowed, decision.requested, prices.needs, prices.capacities)
-        toolbox.register("evaluate", evaluate, prices.holding_cost, decision.leaving_cost)
+        toolbox.register("repair", repair, allowed, decision.requested, decision.needs, decision.capacities)
+        toolbox.register("evaluate", evaluate, decision.holding_cost, decision.leaving_cost)
         return toolbox
 
 
+class GeneticTables:
+    """The GA for one run: random words for the decisions to come, as many as fit in WORDS numbers, and what evictions cost."""
+
+    def __init__(self, policy: GA, charges: Charges, rng: np.random.Generator):
+        self.name, self.decide, self.policy, self.charges, self.rng = policy.name, policy.decide, policy, charges, rng
+        self.words, self.drawn = np.empty((0, policy.generations + 1, policy.population), dtype=np.uint64), 0
+
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
+        """The tables for what follows request number `clock` and so many decisions, and the request number until which they hold."""
+        charges, shape, size = self.charges, self.words.shape[1:], len(self.charges.holding)
+        at_a_time = max(min(WORDS // (shape[0] * shape[1]), WORDS // size), 1)
+        last = min(len(charges.trace), clock + at_a_time)
+        unused = self.words[len(self.words) - (self.drawn - decisions) :]
+        more = max(last - clock - len(unused), 0)
+        fresh = self.rng.bit_generator.random_raw(more * shape[0] * shape[1]).reshape(more, *shape)
+        self.words, self.drawn = np.concatenate([unused, fresh]), self.drawn + more
+        scenario, (tournament, crossover, mutation, convergence) = charges.scenario, self.policy.settings
+        tables = PlannerTables(
+            GENETIC,
+            scenario.catalogue.needs,
+            scenario.capacities,
+            clock + 1,
+            estimates=charges.estimates(clock + 1, last),
+            holding=charges.holding,
+            charges_absence=charges.charges_absence,
+            words=self.words,
+            tournament=tournament,
+            crossover=crossover,
+            mutation=mutation,
+            convergence=convergence,
+        )
+        return tables, last
+
+
+WORDS = 2_000_000  # random words, and numbers of a table, at a time
 REPAIRS = 1 << 32  # the number of the first draw of `repair`, beyond those of `vary` and `populate`
 
 

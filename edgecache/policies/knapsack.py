@@ -15,7 +15,7 @@ def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, flo
     the search ended at `nodes` nodes. Microseconds for ten models; with all three resources tight, milliseconds for 500. Raises
     InputError where less than nothing is free, so that not even the empty subset fits.
     """
-    chosen, gap = _search(worth, needs, free, nodes if nodes < FEW else FEW)
+    chosen, gap = search(worth, needs, free, nodes if nodes < FEW else FEW)
     if gap == 0:
         return chosen, gap
     if gap == np.inf:
@@ -120,7 +120,7 @@ def _branch_and_bound(worth, needs, free, prices, start, nodes):
 
 
 @njit(cache=True)
-def _search(worth, needs, free, nodes):
+def search(worth, needs, free, nodes):
     """All that is worth keeping where it fits, else the search from nothing, with prices of its own."""
     useful, a, b, c = np.zeros(worth.size, dtype=np.bool_), 0.0, 0.0, 0.0
     for i in range(worth.size):

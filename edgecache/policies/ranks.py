@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from ..errors import InputError, PolicyError
-from .contract import RANK_TYPE, chance
+from .contract import RANK_TYPE, uniform
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class EvictionPolicy:
     queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
     rank: Callable | None = None  # compiled to decision.RANK_TYPE
     offline: bool = False  # may the rank ask for the future, a model's `next_request`?
+    rising: bool = False  # is the rank a whole number that changes at the model's own requests alone, and only rises?
 
     @property
     def knows(self) -> str:
@@ -66,14 +67,14 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
 
 
 @njit(RANK_TYPE, cache=True)
-def front(model, server):
-    """The rank of a policy that has none."""
+def constant_rank(model, server):
+    """Rank every model alike: evict in the order of the queue (FIFO, LRU)."""
     return 0.0
 
 
 @njit(RANK_TYPE, cache=True)
 def _random(model, server):
-    return chance(server.seed + np.uint64(server.clock), model.index)
+    return uniform(server.seed + np.uint64(server.clock), model.index)
 
 
 @njit(RANK_TYPE, cache=True)
@@ -161,10 +162,10 @@ EVICTION_POLICIES = (
     EvictionPolicy("random", "Random", "evicts at random; good as the least that a policy should beat", rank=_random),
     EvictionPolicy("fifo", "FIFO", "evicts the longest deployed; good where hits cannot be recorded", "deployment"),
     EvictionPolicy("lru", "LRU", "evicts the least recently requested; good where demand drifts"),
-    EvictionPolicy("lfu", "LFU", "evicts the least requested (reading `lfu`); good where demand is stable", rank=_lfu),
-    EvictionPolicy("lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache),
-    EvictionPolicy("lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da),
-    EvictionPolicy("lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2),
+    EvictionPolicy("lfu", "LFU", "evicts the least requested (reading `lfu`); good where demand is stable", rank=_lfu, rising=True),
+    EvictionPolicy("lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache, rising=True),
+    EvictionPolicy("lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da, rising=True),
+    EvictionPolicy("lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2, rising=True),
     EvictionPolicy("hyperbolic", "Hyperbolic", "requests a time deployed; good where newcomers catch on", rank=_hyperbolic),
     EvictionPolicy("gdsf", "GDSF", "frequency / size, with aging; good for hits where sizes differ", rank=_gdsf),
     EvictionPolicy("greedy-dual", "GreedyDual", "frequency x delay / size, with aging; good for delay", rank=_greedy_dual),
