@@ -38,7 +38,7 @@ from .policies.contract import (
 from .policies.deployments import state_decision
 from .policies.exact import exact_decision
 from .policies.genetic import best_met
-from .policies.ranks import EvictionPolicy, constant_rank
+from .policies.ranks import EvictionPolicy
 from .results import CLOUD, HIT, MISS, Simulation
 from .scenario import Scenario
 
@@ -137,38 +137,47 @@ def _fits(model, now):
     return model.size_gb <= now.storage_gb and model.gpu_memory_gb <= now.gpu_memory_gb and model.power_kw <= now.power_kw
 
 
+@njit(types.void(_REQUESTS, _MODELS, _SERVER, types.uint8[::1], _LOG, types.boolean), cache=True)
+def play_queue(requests, models, server, outcome, evictions, by_request):
+    """Play to the end with a policy that has no rank: a miss evicts the front of the queue until the requested model fits."""
+    now, queue = server[0], models.size - 1
+    while True:
+        requested = serve(requests, NOTHING, models, server, outcome, by_request)
+        if requested == DONE:
+            return
+        while not _fits(models[requested], now):
+            evict(models, server, evictions, models[queue].behind)
+        deploy(models, server, requested)
+
+
 @njit(
     types.int64(
-        _REQUESTS, _REQUESTS, _MODELS, _SERVER, types.uint8[::1], _LOG, types.FunctionType(RANK_TYPE), types.boolean, types.boolean
+        _REQUESTS, _REQUESTS, _MODELS, _SERVER, types.uint8[::1], _LOG, types.FunctionType(RANK_TYPE), types.boolean
     ),
     cache=True,
 )  # fmt: skip
-def play_ranks(requests, following, models, server, outcome, evictions, rank, ranked, by_request):
+def play_ranks(requests, following, models, server, outcome, evictions, rank, by_request):
     """Play to the end with an eviction policy. Returns DONE, or NOT_A_RANK where a rank is no number.
 
-    A miss evicts the front of the queue, or where `ranked` the model of the lowest rank and of equal ones the foremost, until the
-    requested model fits.
+    A miss evicts the model of the lowest rank, and of equal ranks the foremost in the queue, until the requested model fits.
     """
-    now = server[0]
-    queue = models.size - 1
+    now, queue = server[0], models.size - 1
     while True:
         requested = serve(requests, following, models, server, outcome, by_request)
         if requested == DONE:
             return DONE
         while not _fits(models[requested], now):
-            victim = models[queue].behind
-            if ranked:
-                lowest = below = np.inf
-                candidate = victim
-                while candidate != queue:
-                    value = rank(models[candidate], now)
-                    if np.isnan(value):
-                        return NOT_A_RANK
-                    if value < below:
-                        victim, lowest = candidate, value
-                        below = value - 1e-12 * abs(value)  # closer ones are equal, but for rounding
-                    candidate = models[candidate].behind
-                now.aging = lowest
+            victim = candidate = models[queue].behind
+            lowest = below = np.inf
+            while candidate != queue:
+                value = rank(models[candidate], now)
+                if np.isnan(value):
+                    return NOT_A_RANK
+                if value < below:
+                    victim, lowest = candidate, value
+                    below = value - 1e-12 * abs(value)  # closer ones are equal, but for rounding
+                candidate = models[candidate].behind
+            now.aging = lowest
             evict(models, server, evictions, victim)
         deploy(models, server, requested)
 
@@ -336,16 +345,19 @@ class Game:
         outcome = np.empty(len(trace), dtype=np.uint8)
         evictions = np.empty((len(trace), 3), dtype=np.int64)
         state = (models, server, outcome, evictions)
+        if isinstance(policy, EvictionPolicy):
+            return self._simulation(self._play_ranks(policy, *state), *state[1:])
         rng = np.random.default_rng(self.policy_stream)
         compiled = policy.compiled(self.charges, rng) if isinstance(policy, COMPILED) else None
-        if isinstance(policy, EvictionPolicy):
-            name = self._play_ranks(policy, *state)
-        elif compiled is not None:
+        if compiled is not None:
             name = self._play_compiled(compiled, *state)
         else:
             planner = prepared(policy, self.charges.scenario, trace) if isinstance(policy, Preparing) else policy
             name = self._play_object(planner, rng, *state)
-        return Simulation(self.charges, name, outcome, evictions[: server["evictions"][0]].copy())
+        return self._simulation(name, *state[1:])
+
+    def _simulation(self, policy: str, server, outcome, evictions) -> Simulation:
+        return Simulation(self.charges, policy, outcome, evictions[: server["evictions"][0]].copy())
 
     @cached_property
     def _empty_server(self) -> tuple[np.ndarray, np.ndarray]:
@@ -372,19 +384,20 @@ class Game:
 
         Raises PolicyError where a rank is no number, or wrote to the state that it ranks by.
         """
-        trace, rank = self.charges.trace, policy.rank or constant_rank
-        if policy.rising:
-            play_rising_ranks(trace.model, models, server, outcome, evictions, rank)
+        trace, by_request = self.charges.trace, policy.queue == "request"
+        if policy.rank is None:
+            play_queue(trace.model, models, server, outcome, evictions, by_request)
+        elif policy.rising:
+            play_rising_ranks(trace.model, models, server, outcome, evictions, policy.rank)
         else:
             following = trace.next_request if policy.offline else NOTHING
-            ranked, by_request = policy.rank is not None, policy.queue == "request"
-            ended = play_ranks(trace.model, following, models, server, outcome, evictions, rank, ranked, by_request)
+            ended = play_ranks(trace.model, following, models, server, outcome, evictions, policy.rank, by_request)
             if ended == NOT_A_RANK:
                 raise PolicyError(f"policy {policy.name!r}, request {server['clock'][0]}: a rank is not a number (NaN)")
-        free = np.array([server[name][0] for name in RESOURCES])
-        used = [models[need][models["place"] == DEPLOYED].sum() for need in RESOURCES.values()]
-        if not np.allclose(free, self.charges.scenario.capacities - used, rtol=1e-6, atol=1e-6):
-            raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
+        held = models["place"][:-1] == DEPLOYED
+        for (name, need), capacity in zip(RESOURCES.items(), self.charges.scenario.capacities, strict=True):
+            if abs(server[name][0] + models[need][:-1][held].sum() - capacity) > 1e-6 * (1 + capacity):
+                raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
         return policy.name
 
     def _play_compiled(self, planner: Compilable, models, server, outcome, evictions) -> str:

@@ -149,7 +149,7 @@ class GeneticTables:
         return tables, last
 
 
-WORDS = 2_000_000  # random words, and numbers of a table, at a time
+WORDS = 60_000  # random words, and numbers of a table, at a time: few enough to stay in the processor's cache
 REPAIRS = 1 << 32  # the number of the first draw of `repair`, beyond those of `vary` and `populate`
 
 

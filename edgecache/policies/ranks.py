@@ -67,12 +67,6 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
 
 
 @njit(RANK_TYPE, cache=True)
-def constant_rank(model, server):
-    """Rank every model alike: evict in the order of the queue (FIFO, LRU)."""
-    return 0.0
-
-
-@njit(RANK_TYPE, cache=True)
 def _random(model, server):
     return uniform(server.seed + np.uint64(server.clock), model.index)
 
