@@ -112,7 +112,7 @@ class Charges:
         """`estimated` at the requests number `first` to `last`, both included, (last - first + 1, I)."""
         clock = np.arange(first, last + 1)
         cost = self.estimated(self._requests(first, last), clock[:, None], self.trace.slot[clock - 1, None])
-        return np.array(np.broadcast_to(cost, (len(clock), len(self.scenario.catalogue))))
+        return np.array(np.broadcast_to(cost, (len(clock), len(self.scenario.catalogue))), order="C")
 
     def evicting(self, requests: npt.ArrayLike, clock: npt.ArrayLike, model: npt.ArrayLike) -> Floats:
         """Booked cost of evicting `model` after request number `clock`, asked for `requests` times by then; they broadcast."""
@@ -120,6 +120,13 @@ class Charges:
             return np.zeros(np.broadcast_shapes(np.shape(clock), np.shape(model)))
         clock, model = np.asarray(clock), np.asarray(model)
         return self._evicted(requests, clock, self.trace.slot[clock - 1], model)
+
+    @property
+    def evicting_table(self) -> Floats:
+        """`evicting` of every model after each request, (N, I)."""
+        count, size = len(self.trace), len(self.scenario.catalogue)
+        cost = self.evicting(self._requests(1, count), np.arange(1, count + 1)[:, None], np.arange(size))
+        return np.broadcast_to(cost, (count, size))
 
     @cached_property
     def absent(self) -> Floats:
@@ -135,12 +142,11 @@ class Charges:
 
     def by_request(self) -> RequestCharges:
         """The whole trace as charges by request: what Clairvoyant and the lower bound minimise."""
-        trace, size = self.trace, len(self.scenario.catalogue)
-        clock = np.arange(1, len(trace) + 1)
-        evicting = self.evicting(self._requests(1, len(trace)), clock[:, None], np.arange(size))
-        evicting = np.broadcast_to(evicting, (len(trace), size))
+        trace, size, evicting = self.trace, len(self.scenario.catalogue), self.evicting_table
         ends = np.diff(trace.slot, append=trace.slots)  # slots that end before the next request
-        until = np.vstack([np.zeros(size), self.absent.cumsum(axis=0)]) if self.charges_absence else np.zeros((trace.slots + 1, size))
+        until = (
+            np.vstack([np.zeros(size), self.absent.cumsum(axis=0)]) if self.charges_absence else np.zeros((trace.slots + 1, size))
+        )
         saved = until[trace.slot + ends] - until[trace.slot]
         holding = self.holding * ends[:, None] - saved
         if self.decisions_only:

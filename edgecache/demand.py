@@ -220,11 +220,14 @@ class Draws:
     def __init__(self, seed: np.random.SeedSequence | int):
         self.streams = [random_stream(seed, i) for i in range(3)]
         self.rate, self.arrived, self.drawn = -1.0, np.empty(0, dtype=np.int64), np.empty(0)
+        self.ranked = np.empty(0, dtype=np.int64)
 
     def popularity(self, scenario: Scenario) -> npt.NDArray[np.float64]:
         """Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models, (I,)."""
-        ranks = zipf_popularity(len(scenario.catalogue), scenario.zipf)
-        return np.random.default_rng(self.streams[0]).permutation(ranks)
+        size = len(scenario.catalogue)
+        if size != len(self.ranked):
+            self.ranked = np.random.default_rng(self.streams[0]).permutation(size)
+        return zipf_popularity(size, scenario.zipf)[self.ranked]
 
     def arrivals(self, scenario: Scenario) -> npt.NDArray[np.int64]:
         """How many requests arrive in each slot, a Poisson process, (T,)."""

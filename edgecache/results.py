@@ -175,9 +175,15 @@ class Simulation:
         s, c, charges = self.scenario, self.scenario.catalogue, self.charges
         clock, model, requests = self.evictions.T
         delays = (charges.fetch_delay_s, c.inference_delay_s, s.cloud_delay_s)
-        costs = (charges.evicting(requests, clock, model), charges.fetching, charges.holding, charges.absent, charges.decisions_only)
+        costs = (
+            charges.evicting(requests, clock, model),
+            charges.fetching,
+            charges.holding,
+            charges.absent,
+            charges.decisions_only,
+        )
         log = (self.trace.slot, self.trace.model, self.outcome, self.evictions)
-        total = _add_up(*log, self.trace.slots, *costs, *delays, c.size_gb, c.power_kw, rows)
+        total = add_up(*log, self.trace.slots, *costs, *delays, c.size_gb, c.power_kw, rows)
         total[0] += s.static_power_kw * self.trace.slots
         if len(rows):
             rows[:, 0] += s.static_power_kw
@@ -185,7 +191,7 @@ class Simulation:
 
 
 @njit(cache=True)
-def _add_up(
+def add_up(
     slots, models, outcome, evictions, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
     inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
 ):  # fmt: skip

@@ -361,23 +361,7 @@ class Game:
 
     @cached_property
     def _empty_server(self) -> tuple[np.ndarray, np.ndarray]:
-        """The state before the first request: MODEL (I + 1,) and SERVER (1,)."""
-        scenario, trace = self.charges.scenario, self.charges.trace
-        c, size = scenario.catalogue, len(scenario.catalogue)
-        models, server = np.zeros(size + 1, dtype=MODEL), np.zeros(1, dtype=SERVER)
-        models["index"] = np.arange(size + 1)
-        models["ahead"][size] = models["behind"][size] = size
-        for feature in ("size_gb", "gpu_memory_gb", "power_kw", "io_delay_s", "inference_delay_s"):
-            models[feature][:size] = getattr(c, feature)
-        models["fetch_delay_s"][:size] = self.charges.fetch_delay_s
-        models["popularity"][:size] = trace.popularity
-        models["share"][:size] = (c.needs / scenario.capacities[:, None]).max(axis=0)
-        models["place"][:size] = np.where(scenario.fits_empty_server, ABSENT, ON_CLOUD)
-        server["seed"] = self.policy_stream.generate_state(1, np.uint64)
-        for free, capacity in zip(RESOURCES, scenario.capacities, strict=True):
-            server[free] = capacity
-        server["lfu_in_cache"] = scenario.lfu == "in_cache"
-        return models, server
+        return empty_server(self.charges, self.policy_stream)
 
     def _play_ranks(self, policy: EvictionPolicy, models, server, outcome, evictions) -> str:
         """Play an eviction policy. Returns its name.
@@ -436,3 +420,22 @@ class Game:
         for model in np.flatnonzero(deployed & ~kept):
             evict(models, server, evictions, model)
         deploy(models, server, requested)
+
+
+def empty_server(charges: Charges, stream: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:
+    """The state before the first request: MODEL (I + 1,) and SERVER (1,)."""
+    scenario, c, size = charges.scenario, charges.scenario.catalogue, len(charges.scenario.catalogue)
+    models, server = np.zeros(size + 1, dtype=MODEL), np.zeros(1, dtype=SERVER)
+    models["index"] = np.arange(size + 1)
+    models["ahead"][size] = models["behind"][size] = size
+    for feature in ("size_gb", "gpu_memory_gb", "power_kw", "io_delay_s", "inference_delay_s"):
+        models[feature][:size] = getattr(c, feature)
+    models["fetch_delay_s"][:size] = charges.fetch_delay_s
+    models["popularity"][:size] = charges.trace.popularity
+    models["share"][:size] = (c.needs / scenario.capacities[:, None]).max(axis=0)
+    models["place"][:size] = np.where(scenario.fits_empty_server, ABSENT, ON_CLOUD)
+    server["seed"] = stream.generate_state(1, np.uint64)
+    for free, capacity in zip(RESOURCES, scenario.capacities, strict=True):
+        server[free] = capacity
+    server["lfu_in_cache"] = scenario.lfu == "in_cache"
+    return models, server

@@ -11,8 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from .accounting import Charges
-from .demand import Draws, random_stream
 from .errors import InputError, TooManyDeployments, whole_number
 from .policies import PAPER, find_policy
 from .policies.contract import Bound, Policy
@@ -204,53 +202,6 @@ def _bound(game: Game, policy: Bound) -> dict[str, float]:
     share = on_cloud / len(trace) if len(trace) else np.nan
     counts = {"cloud_share": share, "requests": len(trace), "cloud_requests": on_cloud, "slots": trace.slots}
     return dict.fromkeys(OUTCOMES, np.nan) | policy.bound(scenario, trace) | counts
-
-
-def outcomes(
-    scenario: Scenario, points: Sequence[Mapping[str, Any]], policies: Sequence[str | Policy], replications: Sequence[int], seed: int = 0
-) -> npt.NDArray[np.float64]:
-    """Play many small runs in this process, for searches over scenarios.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What the points have in common.
-    points : sequence of mapping
-        What each point changes in the scenario, such as ``{"storage_gb": 80}``.
-    policies : sequence of str or Policy
-        Who plays.
-    replications : sequence of int
-        Numbers of the replications.
-    seed : int
-        As for `simulate`.
-
-    Returns
-    -------
-    array of float, shape (2, points, policies, replications)
-        The `total_cost` and the `service_delay_s` of `Simulation.means`.
-
-    Examples
-    --------
-    >>> import edgecache as ec
-    >>> outcomes(ec.Scenario(), [{"storage_gb": 80}], ["lru", "exact"], range(2))[0].round(1).tolist()
-    [[[58.4, 56.8], [22.4, 25.1]]]
-    """
-    for name, given in (("points", points), ("policies", policies), ("replications", replications)):
-        if not len(given):
-            raise InputError(f"{name} is empty; it needs at least one")
-    players, servers = [find_policy(policy) for policy in policies], [scenario.vary(**point) for point in points]
-    table = np.empty((2, len(servers), len(players), len(replications)))
-    for column, replication in enumerate(replications):
-        draws, stream, traces = Draws(random_stream(seed, replication, 0)), random_stream(seed, replication, 1), {}
-        for row, server in enumerate(servers):
-            demand = server.slots, server.requests_per_slot, server.zipf, server.slot_length_s
-            if demand not in traces:
-                traces[demand] = draws.trace(server)
-            game = Game(Charges.of(server, traces[demand]), stream)
-            for place, player in enumerate(players):
-                means = game.play(player).means()
-                table[:, row, place, column] = means["total_cost"], means["service_delay_s"]
-    return table
 
 
 @contextmanager

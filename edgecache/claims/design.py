@@ -14,9 +14,9 @@ from scipy.stats import qmc
 
 from ..catalogue import Catalogue, load_catalogue, sample_catalogue
 from ..demand import random_stream
+from ..ensembles import outcomes
 from ..errors import InputError
 from ..scenario import READINGS, Scenario
-from ..sweeps import outcomes
 from .ledger import cells_of
 from .statements import BASELINES, CENTRE, GRID, SIMULATED
 

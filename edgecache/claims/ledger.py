@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from ..ensembles import outcomes
 from ..errors import InputError
 from ..scenario import Scenario
-from ..sweeps import outcomes
 from .statements import BASELINES, CENTRE, GRID, SIMULATED, UNDECIDED, Cell, Claim
 from .verdicts import Test, by_construction, evidence, row, verdict
 

@@ -121,7 +121,9 @@ class OptimalOnline(Bound):
         elif np.isnan(cost):
             why = "the value iteration did not converge"
         rate = charges.trace.requests_per_slot
-        return OnlinePlan(self.name, why, charges, deployments, values, holding - evicting, saves - holding, rate * (cost + absent.sum()))
+        return OnlinePlan(
+            self.name, why, charges, deployments, values, holding - evicting, saves - holding, rate * (cost + absent.sum())
+        )
 
 
 def _shares(popularity: npt.ArrayLike, models: int) -> Floats:

@@ -67,6 +67,12 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
 
 
 @njit(RANK_TYPE, cache=True)
+def constant_rank(model, server):
+    """Rank every model alike: evict in the order of the queue (FIFO, LRU)."""
+    return 0.0
+
+
+@njit(RANK_TYPE, cache=True)
 def _random(model, server):
     return uniform(server.seed + np.uint64(server.clock), model.index)
 
@@ -157,9 +163,15 @@ EVICTION_POLICIES = (
     EvictionPolicy("fifo", "FIFO", "evicts the longest deployed; good where hits cannot be recorded", "deployment"),
     EvictionPolicy("lru", "LRU", "evicts the least recently requested; good where demand drifts"),
     EvictionPolicy("lfu", "LFU", "evicts the least requested (reading `lfu`); good where demand is stable", rank=_lfu, rising=True),
-    EvictionPolicy("lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache, rising=True),
-    EvictionPolicy("lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da, rising=True),
-    EvictionPolicy("lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2, rising=True),
+    EvictionPolicy(
+        "lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache, rising=True
+    ),
+    EvictionPolicy(
+        "lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da, rising=True
+    ),
+    EvictionPolicy(
+        "lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2, rising=True
+    ),
     EvictionPolicy("hyperbolic", "Hyperbolic", "requests a time deployed; good where newcomers catch on", rank=_hyperbolic),
     EvictionPolicy("gdsf", "GDSF", "frequency / size, with aging; good for hits where sizes differ", rank=_gdsf),
     EvictionPolicy("greedy-dual", "GreedyDual", "frequency x delay / size, with aging; good for delay", rank=_greedy_dual),

@@ -1,8 +1,8 @@
 """Explanations: every decision as the policy met it, its alternatives and what was scarce, against plain Python and by hand."""
 
 import itertools
-from xml.etree import ElementTree
 from collections import Counter
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest

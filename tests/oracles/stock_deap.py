@@ -21,7 +21,7 @@ def repair_and_evaluate(decision):
     requested = decision.requested
     forbidden = [i for i, deployed in enumerate(decision.deployed.tolist()) if not deployed and i != requested]
     holding, leaving = decision.holding_cost.tolist(), decision.leaving_cost.tolist()
-    (size, memory, power), (storage, gpu_memory, watts) = decision.prices.needs.tolist(), decision.prices.capacities.tolist()
+    (size, memory, power), (storage, gpu_memory, watts) = decision.needs.tolist(), decision.capacities.tolist()
 
     def evaluate(individual, choice=random.choice):
         for i in forbidden:

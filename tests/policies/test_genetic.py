@@ -237,7 +237,7 @@ def test_repair_makes_every_individual_a_decision_that_may_be_taken():
         allowed[decision.requested] = True
         before = rng.random((50, len(allowed))) < 0.7
         population = before.copy()
-        repair(allowed, decision.requested, decision.prices.needs, decision.prices.capacities, population, words(50, seed))
+        repair(allowed, decision.requested, decision.needs, decision.capacities, population, words(50, seed))
         assert decision.fits(population).all()
         assert population[:, decision.requested].all()
         assert not population[:, ~allowed].any()
@@ -396,6 +396,6 @@ def test_a_decision_that_costs_nothing():
     for weights in ({"w1": 0, "w2": 0}, {"w2": 0}, {"w1": 0}):
         scenario = Scenario(slots=60, **weights)
         run = simulate(scenario, "ga")
-        assert np.isfinite(run.books["total_cost"]).all()
+        assert np.isfinite(run.by_slot["total_cost"]).all()
     decision = make_decision(Scenario(w1=0, w2=0), 0, [3, 5], [1] * 10)
     decision.check(GA().decide(decision), "ga")

@@ -216,10 +216,24 @@ MUSICGEN = {
     "decoder": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "ffn_dim": 4096},
 }  # fmt: skip
 MUSICGEN_NARROW = {
-    "text_encoder": {"model_type": "t5", "vocab_size": 1000, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4},
+    "text_encoder": {
+        "model_type": "t5",
+        "vocab_size": 1000,
+        "d_model": 64,
+        "d_kv": 16,
+        "d_ff": 128,
+        "num_layers": 2,
+        "num_heads": 4,
+    },
     "audio_encoder": dict(MUSICGEN["audio_encoder"], num_filters=8, codebook_size=64),
     "decoder": {
-        "vocab_size": 64, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "ffn_dim": 128, "pad_token_id": 64, "bos_token_id": 64
+        "vocab_size": 64,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "ffn_dim": 128,
+        "pad_token_id": 64,
+        "bos_token_id": 64,
     },
 }
 VITS_NARROW = {
