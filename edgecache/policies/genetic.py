@@ -1,23 +1,22 @@
 """GA: the paper's Algorithm 1 on DEAP.
 
-`GA.toolbox` makes the DEAP toolbox of one decision, which `deap.algorithms.eaSimple` runs unchanged. The default GA decides by a
-compiled loop with the same operators and random numbers, see `genetic_compiled`: compiled, checked against DEAP. Where a user
-changes the operators, DEAP itself decides.
+`GA.toolbox` makes the DEAP toolbox of one decision from `genetic_operators`, and stock `deap.algorithms.eaSimple` runs it. The
+default GA decides by `genetic_compiled`, which does the same with the same random numbers: compiled, checked against DEAP. Where
+a user changes the operators, DEAP itself decides.
 """
 
 import random
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar, final
 
 import numpy as np
 from deap import algorithms, base, tools
 
-from ..costs import fitness
 from ..errors import InputError, PolicyError, whole_number
-from .contract import Decision, chance
-from .genetic_compiled import REPAIRS, algorithm1, best_met
+from .contract import Decision
+from .genetic_compiled import algorithm1, best_met
+from .genetic_operators import Operators
 
 
 @dataclass(frozen=True)
@@ -64,17 +63,14 @@ class GA:
     Notes
     -----
     Algorithm 1, Section III-E. An individual has one gene per model: 1 deploys it, 0 does not. The fitness is eq. 12.
-    The search returns the best individual that it met, the first among equals.
 
     Evaluation repairs an infeasible individual in place. It clears the genes of models that are neither deployed nor requested,
     sets the gene of the requested model, and drops models at random until the rest fits. So any operators yield a feasible
     decision, and the fitness needs no penalty weight.
 
     The default `mate` and `mutate` draw their probability from the individual's own stream, so `eaSimple` calls them every time
-    (cxpb = mutpb = 1), and its draws from Python's `random` decide nothing. An operator that is registered without an argument
-    `probability` is applied by `eaSimple` with the probability `crossover` or `mutation`.
-
-    While DEAP decides, Python's `random` is seeded from `decision.rng`, and it is put back afterwards: runs are repeatable.
+    (cxpb = mutpb = 1), and its own draws decide nothing. To an operator that is registered without an argument `probability`,
+    `eaSimple` applies `crossover` or `mutation`. It draws from Python's `random`, which is seeded from `decision.rng` meanwhile.
     """
 
     population: int = 50
@@ -105,9 +101,7 @@ class GA:
 
     def decide(self, decision: Decision) -> np.ndarray:
         """Return the best deployment that the search meets, bool (I,): that of `evolve`."""
-        if self.operators is not None:
-            return self.evolve(decision)[0]
-        return best_met(*self._arguments(decision))
+        return best_met(*self._arguments(decision)) if self.operators is None else self.evolve(decision)[0]
 
     def evolve(self, decision: Decision, record: bool = False) -> tuple[np.ndarray, tools.Logbook]:
         """Run Algorithm 1 on one decision.
@@ -137,11 +131,11 @@ class GA:
         (21, True)
         """
         if self.operators is not None:
-            best, met, evaluations = self._run_deap(decision, record)
+            best, met, evaluations = self._run_deap(decision, self.operators)
         else:
-            arguments = self._arguments(decision)
             met = np.zeros(((self.generations + 1) * record, self.population, len(decision.deployed)), dtype=bool)
-            best, ran = algorithm1(*arguments, met)
+            arguments = (*self._arguments(decision), met)
+            best, ran = algorithm1(*arguments)
             met, evaluations = met[:ran], self.population * np.arange(1, ran + 1)
         log = tools.Logbook()
         if record:
@@ -178,7 +172,7 @@ class GA:
         >>> best[0] == GA(generations=20).decide(decision).tolist()
         True
         """
-        operators, toolbox = _Operators(decision, self.tournament), base.Toolbox()
+        operators, toolbox = Operators(decision, self.tournament), base.Toolbox()
         toolbox.register("individual", operators.individual)
         toolbox.register("population", tools.initRepeat, list, toolbox.individual, n=self.population)
         toolbox.register("select", operators.select)
@@ -194,130 +188,44 @@ class GA:
 
     def _arguments(self, decision: Decision) -> tuple:
         """The arguments of `best_met`."""
-        d, prices = decision, decision.prices
-        costs = (d.holding_cost, d.leaving_cost)
-        return (d.deployed, d.requested, prices.needs, prices.capacities, *costs, self._words(d), *self.settings)
+        d, needs, capacities = decision, decision.prices.needs, decision.prices.capacities
+        words = self._words(decision)
+        return (d.deployed, d.requested, needs, capacities, d.holding_cost, d.leaving_cost, words, *self.settings)
 
-    def _run_deap(self, decision: Decision, record: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _run_deap(self, decision: Decision, operators: Callable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Run eaSimple generation by generation: the best, and per generation the individuals (P, I) and the evaluations so far."""
         statistics, fame, rows, since = tools.Statistics(), tools.HallOfFame(1, np.array_equal), [], 0
-        if record:
-            statistics.register("individuals", lambda individuals: np.array(individuals, dtype=bool))
+        statistics.register("individuals", lambda individuals: np.array(individuals, dtype=bool))
         state = random.getstate()
         try:
-            toolbox = _checked_toolbox(self.name, self.operators(decision))
+            toolbox = _checked(operators(decision), self.name)
             random.seed(int(self._words(decision)[0, 0]))  # drawn after the toolbox has copied the state of `rng`
-            probabilities = [
-                1.0 if "probability" in getattr(operator, "keywords", {}) else probability
-                for operator, probability in ((toolbox.mate, self.crossover), (toolbox.mutate, self.mutation))
-            ]
+            cxpb, mutpb = _outside(toolbox.mate, self.crossover), _outside(toolbox.mutate, self.mutation)
             individuals = toolbox.population(n=self.population)
             for generation in range(self.generations + 1):
                 highest = fame[0].fitness if fame else None
                 ngen = min(generation, 1)  # the first call evaluates the first generation
-                _, log = algorithms.eaSimple(individuals, toolbox, *probabilities, ngen, statistics, fame, verbose=False)
+                _, log = algorithms.eaSimple(individuals, toolbox, cxpb, mutpb, ngen, statistics, fame, verbose=False)
                 rows.append(log[-1])
                 since = 0 if highest is None or fame[0].fitness > highest else since + 1
                 if self.convergence and since >= self.convergence:
                     break
         finally:
             random.setstate(state)
-        met = np.array([row["individuals"] for row in rows if record])
-        return np.array(fame[0], dtype=bool), met, np.cumsum([row["nevals"] for row in rows])
+        met, evaluations = np.array([row["individuals"] for row in rows]), np.cumsum([row["nevals"] for row in rows])
+        return np.array(fame[0], dtype=bool), met, evaluations
 
 
-def _checked_toolbox(policy: str, toolbox: base.Toolbox) -> base.Toolbox:
-    """The toolbox, which has all that eaSimple calls."""
+def _outside(operator: Callable, probability: float) -> float:
+    """The probability with which eaSimple applies an operator: 1 where the operator draws it itself."""
+    return 1.0 if "probability" in getattr(operator, "keywords", {}) else probability
+
+
+def _checked(toolbox: base.Toolbox, policy: str) -> base.Toolbox:
+    """The toolbox. Raises PolicyError where it lacks what eaSimple calls."""
     if not isinstance(toolbox, base.Toolbox):
         raise PolicyError(f"policy {policy!r}: operators(decision) returned {toolbox!r}; it must return a deap.base.Toolbox")
     for name in ("population", "evaluate", "select", "mate", "mutate"):
         if not callable(getattr(toolbox, name, None)):
             raise PolicyError(f"policy {policy!r}: its toolbox has no {name!r}; register one, for DEAP's eaSimple calls it")
     return toolbox
-
-
-class Fitness(base.Fitness):
-    """(12), to be maximised."""
-
-    weights = (1.0,)
-
-
-class Individual(list):
-    """One gene per model, 1 or 0. All random numbers of an individual come from the stream that its word names, see `chance`."""
-
-    def __init__(self, genes, word):
-        super().__init__(genes)
-        self.word, self.fitness = word, Fitness()
-
-
-class _Operators:
-    """Algorithm 1 for one decision, one individual at a time.
-
-    An individual gets a word when it is drawn or selected, and loses it when it is evaluated. Where a user's selection gives
-    none, the first operator that needs one draws it.
-    """
-
-    def __init__(self, decision: Decision, tournament: int):
-        self.decision, self.tournament = decision, tournament
-        self.cost = list(zip(decision.leaving_cost.tolist(), decision.holding_cost.tolist(), strict=True))
-        self.draw = deepcopy(decision.rng).bit_generator.random_raw
-
-    def uniform(self, individual, number: int) -> float:
-        """Draw number `number` of the individual's stream, uniform in [0, 1)."""
-        if getattr(individual, "word", None) is None:
-            individual.word = np.uint64(self.draw())
-        return chance(individual.word, number)
-
-    def individual(self) -> Individual:
-        """Fair random genes."""
-        word = np.uint64(self.draw())
-        return Individual([int(chance(word, i) < 0.5) for i in range(len(self.cost))], word)
-
-    def select(self, individuals: list, k: int) -> list:
-        """Tournaments: the fittest of a few that are drawn with replacement; a copy of it with a word of its own."""
-        chosen = []
-        for word in self.draw(k):
-            drawn = [individuals[int(chance(word, number) * len(individuals))] for number in range(self.tournament)]
-            chosen.append(deepcopy(max(drawn, key=lambda individual: individual.fitness)))  # the first among equals
-            chosen[-1].word = word
-        return chosen
-
-    def mate(self, first, second, probability: float) -> tuple:
-        """Two-point crossover: exchange the genes between two distinct cuts among 1 .. I, drawn as DEAP's cxTwoPoint draws them."""
-        size, t = len(first), self.tournament
-        if size > 1 and self.uniform(first, t) < probability:
-            cut, other = 1 + int(self.uniform(first, t + 1) * size), 1 + int(self.uniform(first, t + 2) * (size - 1))
-            begin, end = sorted((cut, other + (other >= cut)))
-            first[begin:end], second[begin:end] = second[begin:end], first[begin:end]
-        return first, second
-
-    def mutate(self, individual, probability: float) -> tuple:
-        """Bit-flip mutation: each gene with probability 1 / I."""
-        size, t = len(individual), self.tournament
-        if self.uniform(individual, t + 3) < probability:
-            for i in range(size):
-                if self.uniform(individual, t + 4 + i) < 1 / size:
-                    individual[i] = 1 - individual[i]
-        return (individual,)
-
-    def repair(self, individual) -> None:
-        """Make the individual feasible, in place; a feasible one stays as it is."""
-        d, number = self.decision, REPAIRS
-        for i, gene in enumerate(individual):
-            individual[i] = int(i == d.requested or bool(gene and d.deployed[i]))
-        kept, used = [i for i, gene in enumerate(individual) if gene and i != d.requested], np.zeros(3)
-        for i in sorted([*kept, d.requested]):  # one by one, as the compiled repair adds them up
-            used += d.prices.needs[:, i]
-        while kept and (used > d.prices.capacities).any():
-            dropped = kept.pop(int(self.uniform(individual, number) * len(kept)))
-            individual[dropped] = 0
-            used -= d.prices.needs[:, dropped]
-            number += 1
-
-    def evaluate(self, individual) -> tuple[float]:
-        """(12) of the repaired individual."""
-        self.repair(individual)
-        cost, individual.word = 0.0, None
-        for gene, (leaving, holding) in zip(individual, self.cost, strict=True):
-            cost += holding if gene else leaving
-        return (fitness(cost) if cost else np.inf,)

@@ -1,4 +1,4 @@
-"""Algorithm 1 compiled: the operators of `genetic`, over whole populations, with the same random numbers.
+"""Algorithm 1 compiled: the operators of `genetic_operators` over whole populations, with the same random numbers.
 
 It makes the decisions of the default GA. The tests check it against DEAP's `eaSimple`, individual by individual. A population is
 bool (P, n): its n columns are the `models` whose genes matter.
