@@ -24,6 +24,12 @@ class Individual(list):
         super().__init__(genes)
         self.word, self.fitness = word, Fitness()
 
+    def __deepcopy__(self, memo: dict) -> "Individual":
+        """Copy the genes at once: gene by gene, copies take most of eaSimple's time."""
+        copy = Individual(self, None)
+        vars(copy).update(deepcopy(vars(self), memo))
+        return copy
+
 
 class Operators:
     """Algorithm 1 for one decision, one individual at a time.
