@@ -78,7 +78,7 @@ def decisions_of_all_sizes(seed, count):
         charge, weight = READINGS["charge"][number % 3], float(rng.choice([0.0, 1.0, 8.0]))
         models = int(rng.integers(2, 31))
         candidates = int(rng.integers(models // 2, models))
-        yield hard_decision(rng, models, candidates, seed=number, charge=charge, **{("w1", "w2")[number % 2]: weight})
+        yield hard_decision(rng, models, candidates, seed=number, charge=charge, **dict.fromkeys(("w1", "w2")[: 1 + number % 2], weight))
 
 
 def met_by_deap(ga, decision):
