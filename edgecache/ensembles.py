@@ -148,7 +148,7 @@ class _Ensemble:
             results = _play_planner(self.runs, np.arange(len(self.trace)), tables)
             if np.isnan(results[:, 0]).any():  # a search needs more nodes than the compiled one may take
                 results = self._play_one_by_one(policy)
-        elif type(policy) is GA and getattr(policy, "operators", None) is None:
+        elif type(policy) is GA and policy.operators is None:
             results = self._play_genetic(policy)
         else:
             results = self._play_one_by_one(policy)

@@ -37,7 +37,7 @@ from .policies.contract import (
 )
 from .policies.deployments import state_decision
 from .policies.exact import exact_decision
-from .policies.genetic import best_met
+from .policies.genetic_compiled import best_met
 from .policies.ranks import EvictionPolicy
 from .results import CLOUD, HIT, MISS, Simulation
 from .scenario import Scenario

@@ -1,4 +1,4 @@
-"""The figures of the system model (notebook 02): the framework, and how Algorithm 1 converges."""
+"""Figures of the system model (notebook 02): the framework, and how Algorithm 1 converges."""
 
 import pandas as pd
 from matplotlib import rc_context
@@ -9,7 +9,27 @@ from .style import POLICY_STYLE, STYLE, panels
 
 
 def convergence(log: pd.DataFrame, optimum: float) -> Figure:
-    """Algorithm 1 at one miss: the lowest and the mean decision cost of each generation, and the optimum."""
+    """Draw how Algorithm 1 converges at one miss.
+
+    Parameters
+    ----------
+    log
+        One row per generation, as `GA.evolve` records it: `generation`, `mean` and `met`.
+    optimum
+        The lowest cost of the decision.
+
+    Returns
+    -------
+    Figure
+        The lowest cost met so far and the mean cost of the population by generation, and the optimum.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = pd.DataFrame({"generation": [0, 1], "mean": [9.0, 6.0], "met": [5.0, 4.0]})
+    >>> convergence(log, 4.0).axes[0].get_xlabel()
+    'Generation'
+    """
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1)
         axis.axhline(optimum, color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
@@ -21,7 +41,22 @@ def convergence(log: pd.DataFrame, optimum: float) -> Figure:
 
 
 def framework() -> Figure:
-    """Fig. 2: the edge-cloud framework, and the way of a request through it."""
+    """Draw the edge-cloud framework and the way of a request through it.
+
+    Returns
+    -------
+    Figure
+        Users, the edge server and the cloud server, joined by the numbered steps of a request.
+
+    Examples
+    --------
+    >>> framework().axes[0].get_xlim() == (0, 100)
+    True
+
+    Notes
+    -----
+    Fig. 2 of the paper, redrawn.
+    """
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(8.6, 4.3))
         axis = figure.add_axes((0, 0, 1, 1))
