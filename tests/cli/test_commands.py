@@ -218,7 +218,7 @@ BAD = [
     (["simulate", "--set", "bandwidth_gbps=1e-320"], ["bandwidth_gbps is", "1e-12"]),
     (["simulate", "--slots", "99999999999999999999"], ["slots is 99999999999999999999"]),
     (["simulate", "--slots", "999999999"], ["slots is 999999999", "at most 1e8"]),
-    (["simulate", "--arrival-rate", "1e9"], ["1e+09 requests a slot", "at most 1e8"]),
+    (["simulate", "--arrival-rate", "1e9"], ["1e+09 requests per slot", "at most 1e8"]),
     (["simulate", "--replications", "99999999999"], ["replications is 99999999999", "at most 1000000"]),
     (["simulate", "--format", "xml"], ["--format", "xml", "json"]),
     (["simulate", "--storag", "3"], ["--storag", "--storage"]),
