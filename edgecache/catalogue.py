@@ -191,12 +191,7 @@ def parse_catalogue(content: bytes, path: str) -> Catalogue:
     >>> parse_catalogue(text.encode(), "mine.csv").services
     ('chat',)
     """
-    header, rows = _cells(content, path)
-    _check_header(header, path)
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise InputError(f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}")
-    columns = {name: [cell.strip() for cell in cells] for name, cells in zip(header, zip(*rows, strict=True), strict=True)}
+    columns = _columns(_text(content, path), path)
     services = columns["service"]
     try:
         _check_services(services)
@@ -249,23 +244,34 @@ def sample_catalogue(models: int, rng: np.random.Generator) -> Catalogue:
     return Catalogue(tuple(f"model_{i + 1}" for i in range(models)), **draw)
 
 
-def _cells(content: bytes, path: str) -> tuple[list[str], list[list[str]]]:
-    """Split a CSV file into its header and its rows, empty ones left out."""
+def _text(content: bytes, path: str) -> str:
+    """Decode a file; raise InputError for one that is not text."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"cannot read the catalogue {path}: it is not a text file (UTF-8 CSV is expected)") from None
     if "\0" in text:
         raise InputError(f"cannot read the catalogue {path}: it is a binary file (UTF-8 CSV is expected)")
+    return text
+
+
+def _columns(text: str, path: str) -> dict[str, list[str]]:
+    """Split a CSV file into its columns by name, empty rows left out."""
     reader = csv.reader(io.StringIO(text, newline=None), strict=True)
     try:
-        lines = [row for row in reader if any(cell.strip() for cell in row)]
+        stripped = ([cell.strip() for cell in row] for row in reader)
+        header, *rows = [row for row in stripped if any(row)]
     except csv.Error as error:
         raise InputError(f"cannot read the catalogue {path}, line {reader.line_num}: {error}") from None
-    if len(lines) < 2:
-        what = "it has a header but no model" if lines else "it needs a header and at least one model"
-        raise InputError(f"the catalogue {path} is empty: {what}")
-    return [name.strip() for name in lines[0]], lines[1:]
+    except ValueError:
+        raise InputError(f"the catalogue {path} is empty: it needs a header and at least one model") from None
+    _check_header(header, path)
+    if not rows:
+        raise InputError(f"the catalogue {path} is empty: it has a header but no model")
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise InputError(f"{path}, row {number}: {len(row)} cells, but the header has {len(header)}")
+    return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def _check_header(header: list[str], path: str) -> None:
@@ -299,12 +305,14 @@ def _check_services(services: Sequence[str]) -> None:
 
 def _numbers(path: str, services: list[str], feature: str, cells: list[str]) -> npt.NDArray[np.float64]:
     """Convert the cells of a feature; raise InputError with the row of the first that is not allowed."""
-    values = np.empty(len(cells))
-    for row, cell in enumerate(cells):
-        try:
-            values[row] = float(cell if cell.isascii() and "_" not in cell else "no number")
-        except ValueError:
-            raise InputError(f"{path}, row {row + 1} ({services[row]}): {feature} is {cell!r}; a number is needed") from None
+    numbers: list[float] = []
+    try:
+        numbers.extend(float(cell if cell.isascii() and "_" not in cell else "no number") for cell in cells)
+    except ValueError:
+        row = len(numbers)
+        where = f"{path}, row {row + 1} ({services[row]})"
+        raise InputError(f"{where}: {feature} is {cells[row]!r}; a number is needed") from None
+    values = np.array(numbers)
     bad = _first_bad(feature, values)
     if bad is not None:
         raise InputError(f"{path}, row {bad + 1} ({services[bad]}): {feature} is {values[bad]:g}; {_allowed(feature)}")

@@ -170,6 +170,10 @@ class Scenario:
                 object.__setattr__(self, name, _number(name, value, whole=parameter.type is int))
             elif not isinstance(value, str) or value not in READINGS[name]:
                 raise unknown(name, value, READINGS[name])
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        """Raise InputError for values that do not go together."""
         if self.slots < 1:
             raise InputError(f"slots is {self.slots}; it must be at least 1")
         if self.slots * len(self.catalogue) > MOST:
@@ -280,8 +284,8 @@ def _number(name: str, value: Any, whole: bool) -> float | int:
     kind: Any = numbers.Integral if whole else numbers.Real
     if isinstance(value, bool | np.bool) or not isinstance(value, kind):
         raise InputError(f"{name} is {value!r}; it must be {'a whole number' if whole else 'a number'}")
-    if not (1 / LARGEST <= value < LARGEST or (value == 0 and name not in POSITIVE)):
-        least = "above" if name in POSITIVE else "at least"
-        shown = value if isinstance(value, numbers.Integral) else f"{value:g}"
-        raise InputError(f"{name} is {shown}; it must be finite and {least} zero, and between 1e-12 and 1e12 where it is not zero")
+    may_be_zero = name not in POSITIVE
+    if not (1 / LARGEST <= value < LARGEST or (value == 0 and may_be_zero)):
+        least = "at least" if may_be_zero else "above"
+        raise InputError(f"{name} is {value}; it must be finite and {least} zero, and between 1e-12 and 1e12 where it is not zero")
     return int(value) if whole else float(value)

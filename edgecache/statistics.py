@@ -89,21 +89,27 @@ def varied_parameters(table: pd.DataFrame, outcome: str, *, per_slot: bool = Fal
     >>> varied_parameters(table, "total_cost")
     ['storage_gb']
     """
+    _check_columns(table, outcome)
+    columns = list(table.columns)
+    varied = [name for name in columns[: columns.index("replication")] if name != "policy"]
+    keys = [*varied, "replication", "policy"]
+    if outcome in keys or len(set(keys)) < len(keys):
+        raise InputError(f"the varied parameters must stand before the column 'replication', once; these are {_listed(varied)}")
+    _check_values(table, keys, outcome)
+    _check_rows(table, varied, [*keys, "slot"] if per_slot and "slot" in columns and "slot" not in varied else keys)
+    return varied
+
+
+def _check_columns(table: pd.DataFrame, outcome: str) -> None:
+    """Raise InputError unless there are rows, and the columns that every table has."""
     if not isinstance(table, pd.DataFrame):
         raise InputError(f"the table is a {type(table).__name__}; it must be a pandas table, such as sweep returns")
     columns = list(table.columns)
     for name in ("replication", "policy", outcome):
         if columns.count(name) != 1:
             raise InputError(f"the table needs one column {name!r}, once; its columns are {_listed(columns)}")
-    varied = [name for name in columns[: columns.index("replication")] if name != "policy"]
-    keys = [*varied, "replication", "policy"]
-    if outcome in keys or len(set(keys)) < len(keys):
-        raise InputError(f"the varied parameters must stand before the column 'replication', once; these are {_listed(varied)}")
     if not len(table):
         raise InputError("the table has no rows")
-    _check_values(table, keys, outcome)
-    _check_rows(table, varied, [*keys, "slot"] if per_slot and "slot" in columns and "slot" not in varied else keys)
-    return varied
 
 
 def _check_values(table: pd.DataFrame, keys: list[str], outcome: str) -> None:

@@ -234,10 +234,8 @@ def capacity_map(
         raise InputError("resource_unit is 'capacity', by which costs on unequal servers do not compare; it must be 'absolute'")
     ranks = zipf_popularity(len(scenario.catalogue), scenario.zipf)
     orders = [np.random.default_rng(random_stream(seed, number)).permutation(ranks) for number in range(popularities)]
-    ample = scenario.catalogue.needs.sum(axis=1) + np.array([0, 0, scenario.static_power_kw])
-    lifted = {}
-    for server in itertools.product(storage_gb, gpu_memory_gb, [scenario.energy_capacity_kw]):
-        lifted[server] = [(*server[:r], max(float(ample[r]), server[r]), *server[r + 1 :]) for r in range(3)]
+    sizes = itertools.product(storage_gb, gpu_memory_gb, [scenario.energy_capacity_kw])
+    lifted = {server: _with_one_limit_lifted(scenario, server) for server in sizes}
     servers = list(dict.fromkeys([*lifted, *itertools.chain(*lifted.values())]))
     tasks = (joblib.delayed(_average_cost)(scenario, server, goal, orders) for server in servers)
     cost = dict(zip(servers, joblib.Parallel(n_jobs=jobs)(tasks), strict=True))
@@ -248,6 +246,12 @@ def capacity_map(
             binding = saved > 1e-7 * abs(cost[server])
             rows.append((*server[:2], resource, saved / cost[server] if binding else 0.0, binding))
     return pd.DataFrame(rows, columns=["storage_gb", "gpu_memory_gb", "resource", "share", "binding"])
+
+
+def _with_one_limit_lifted(scenario: Scenario, server: tuple[float, ...]) -> list[tuple[float, ...]]:
+    """Raise each capacity of the server (GB, GB, kW) in turn to what all models need together."""
+    ample = scenario.catalogue.needs.sum(axis=1) + np.array([0, 0, scenario.static_power_kw])
+    return [(*server[:r], max(float(ample[r]), server[r]), *server[r + 1 :]) for r in range(3)]
 
 
 def _average_cost(scenario: Scenario, server: tuple[float, ...], goal: str, popularities: Sequence[NDArray]) -> float:
