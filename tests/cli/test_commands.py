@@ -150,7 +150,7 @@ def test_explain_in_text(run, explained):
     slot, explanation = explained
     code, out, err = run(*EXPLAIN, "--slot", slot)
     assert (code, err) == (0, "") and out == f"{explanation}\n"
-    for part in (f"Slot {slot}, policy lru:", "a miss. lru evicted", "chosen_by", "optimal-online", "clairvoyant", "Used: storage"):
+    for part in (f"Slot {slot}, policy lru:", "a miss. There is no room. GPU memory: ", "lru evicted", "chosen_by", "optimal-online", "clairvoyant", "Used: storage"):
         assert part in out
 
 
@@ -159,7 +159,7 @@ def test_explain_in_json(run, explained):
     code, out, err = run(*EXPLAIN, "--slot", slot, "--format", "json")
     assert (code, err) == (0, "")
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert list(found) == ["alternatives", "resources"]
+    assert list(found) == ["reasons", "alternatives", "resources"]
     for name, rows in found.items():
         table = getattr(explanation, name)
         assert len(rows) == len(table) > 0 and list(rows[0]) == list(table.columns)
