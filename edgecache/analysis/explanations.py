@@ -154,8 +154,8 @@ class Explanation:
         `requests` for it, the request that deployed it (`deployed_since`), its `eviction_cost`, its `holding_cost`, and its `rank`
         where the policy has one.
         """
-        tables = [reasons.models_seen(self.run, decision, self._chosen(decision)) for decision in self.decisions]
-        return _stacked(tables, reasons.columns_of(self.run))
+        rows = [row for decision in self.decisions for row in reasons.models_seen(self.run, decision, self._chosen(decision))]
+        return pd.DataFrame(rows, columns=reasons.columns_of(self.run))
 
     @cached_property
     def alternatives(self) -> pd.DataFrame:
@@ -166,7 +166,8 @@ class Explanation:
         exact, optimal-online, clairvoyant. It has every subset where at most 8 models were deployed. Beyond, it has the best
         deployment with each model and the best without it.
         """
-        return _stacked([self._alternatives(decision) for decision in self.decisions], ALTERNATIVES)
+        tables = [self._alternatives(decision) for decision in self.decisions]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=ALTERNATIVES)
 
     @cached_property
     def resources(self) -> pd.DataFrame:
@@ -260,7 +261,7 @@ class Explanation:
             for row in use[use["short_by"] > 0].itertuples()
         ]
         room = f"There is no room. {'; '.join(short)}." if short else "There is room for it beside all deployed models."
-        seen = reasons.sentence(self.run, self.reasons[self.reasons["request"] == request])
+        seen = reasons.sentence(self.run, self.reasons[self.reasons["request"] == request].to_dict("records"))
         table = self.alternatives[self.alternatives["request"] == request]
         chosen = table[table["chosen"]].iloc[0]
         evicted, kept = (chosen[which].replace("; ", ", ") for which in ("evicted", "kept"))
@@ -290,8 +291,3 @@ class Explanation:
         saved = "; ".join(f"{row.step:g} {row.unit} more {row.resource} would have saved {row.saves:.4g}" for row in scarce)
         scarcity = f"Binding: {saved}." if saved else f"Nothing was binding: {' or '.join(steps)} would have saved nothing."
         return f"Used: {use}. {scarcity}"
-
-
-def _stacked(tables: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """Stack tables of these columns; where there is none, an empty one."""
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)

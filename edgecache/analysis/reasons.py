@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..demand import NEVER, next_requests
@@ -48,40 +47,28 @@ def columns_of(run: Simulation) -> list[str]:
     return [*COLUMNS, "rank"] if policy and policy.rank and policy.name != "random" else [*COLUMNS]
 
 
-def models_seen(run: Simulation, decision: Decision, chosen: NDArray[np.bool_]) -> pd.DataFrame:
-    """Tabulate the deployed models at a decision, those first that the policy would evict first; see `Explanation.reasons`."""
-    names, trace, request = run.scenario.catalogue.services, run.trace, decision.clock - 1
-    deployed, columns = decision.candidates, columns_of(run)
+def models_seen(run: Simulation, decision: Decision, chosen: NDArray[np.bool_]) -> list[dict]:
+    """Describe the deployed models at a decision, those first that the policy would evict first; see `Explanation.reasons`."""
+    names, trace, request, deployed = run.scenario.catalogue.services, run.trace, decision.clock - 1, decision.candidates
     before = trace.model[:request]
-    last = np.array([np.flatnonzero(before == model)[-1] for model in deployed], dtype=np.int64)
     fetched = np.where(run.outcome[:request] == MISS, before, -1)
-    since = np.array([np.flatnonzero(fetched == model)[-1] for model in deployed], dtype=np.int64)
-    table = pd.DataFrame(
-        {
-            "request": request,
-            "requested": names[decision.requested],
-            "model": [names[model] for model in deployed],
-            "evicted": ~chosen[deployed],
-            "last_request": last,
-            "last_slot": trace.slot[last],
-            "requests": decision.requests[deployed],
-            "deployed_since": since,
-            "eviction_cost": decision.eviction_cost[deployed],
-            "holding_cost": decision.holding_cost[deployed],
-        }
-    )
+    rows = []
+    for model in deployed:
+        last = int(np.flatnonzero(before == model)[-1])
+        seen = (bool(~chosen[model]), last, int(trace.slot[last]), int(decision.requests[model]))
+        costs = (float(decision.eviction_cost[model]), float(decision.holding_cost[model]))
+        values = (request, names[decision.requested], names[model], *seen, int(np.flatnonzero(fetched == model)[-1]), *costs)
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
     policy = _eviction_policy(run)
-    if policy and policy.rank and "rank" in columns:
-        table["rank"] = _ranks(run, policy, policy.rank, decision)
     if policy is None:
-        order = [table["eviction_cost"] - table["holding_cost"]]
-    else:
-        queue = table["last_request" if policy.queue == "request" else "deployed_since"]
-        order = [queue, table["rank"]] if "rank" in columns else [queue]
-    return table.iloc[np.lexsort(order)].reset_index(drop=True)
+        return sorted(rows, key=lambda row: row["eviction_cost"] - row["holding_cost"])
+    queue = "last_request" if policy.queue == "request" else "deployed_since"
+    if policy.rank and "rank" in columns_of(run):
+        rows = [row | {"rank": rank} for row, rank in zip(rows, _ranks(run, policy, policy.rank, decision), strict=True)]
+    return sorted(rows, key=lambda row: (row.get("rank", 0), row[queue]))
 
 
-def _ranks(run: Simulation, policy: EvictionPolicy, rank: Callable, decision: Decision) -> NDArray[np.float64]:
+def _ranks(run: Simulation, policy: EvictionPolicy, rank: Callable, decision: Decision) -> list[float]:
     """Compute the rank of each deployed model: replay the run up to the decision, and call the policy's compiled rank."""
     trace, request = run.trace, decision.clock - 1
     models, server = start(run.scenario, trace, np.random.SeedSequence(0))
@@ -90,19 +77,19 @@ def _ranks(run: Simulation, policy: EvictionPolicy, rank: Callable, decision: De
     by_request = policy.queue == "request"
     play(trace.model[:request], following[:request], models, server, outcome, evictions, rank, True, by_request)
     server["clock"] = decision.clock
-    return np.array([rank(models[model], server[0]) for model in decision.candidates], dtype=np.float64)
+    return [float(rank(models[model], server[0])) for model in decision.candidates]
 
 
-def sentence(run: Simulation, seen: pd.DataFrame) -> str:
-    """Say by what the policy chose, from the table of `models_seen`; nothing where no choice was to be made."""
+def sentence(run: Simulation, seen: list[dict]) -> str:
+    """Say by what the policy chose, from the rows of `models_seen`; nothing where no choice was to be made."""
     policy = _eviction_policy(run)
-    if not len(seen) or (policy and not seen["evicted"].any()):
+    if not seen or (policy and not any(row["evicted"] for row in seen)):
         return ""
     if run.policy == "random":
         return "random evicts at random."
     order, form = _order(run, policy)
-    named = seen[seen["evicted"] | (np.arange(len(seen)) < MOST)]
-    models = [f"{row['model']} ({form(row)}), {'evicted' if row['evicted'] else 'kept'}" for row in named.to_dict("records")]
+    named = [row for place, row in enumerate(seen) if row["evicted"] or place < MOST]
+    models = [f"{row['model']} ({form(row)}), {'evicted' if row['evicted'] else 'kept'}" for row in named]
     more = f"; and {len(seen) - len(named)} more, kept" if len(named) < len(seen) else ""
     return f"{order}: {'; '.join(models)}{more}."
 

@@ -245,7 +245,7 @@ def test_a_change_says_no_nan_where_no_one_asks_any_more():
         assert said and "nan" not in said
 
 
-@pytest.mark.parametrize("seed, replication", [(0, 0), (3, 1)])
+@pytest.mark.parametrize(("seed", "replication"), [(0, 0), (3, 1)])
 def test_the_evolution_of_every_decision_is_the_one_that_the_run_decided_by(seed, replication):
     run = simulate(Scenario(slots=12, w2=0.02), "ga", seed, replication=replication)
     missed = np.flatnonzero(run.outcome == MISS)
