@@ -47,7 +47,7 @@ def explain(run: Simulation, slot: int) -> "Explanation":
     Examples
     --------
     >>> from edgecache import Scenario, simulate
-    >>> print(explain(simulate(Scenario(slots=3), "lru"), 1))
+    >>> print(explain(simulate(Scenario(slots=3), "lru"), 1))  # doctest: +ELLIPSIS
     Slot 1, policy lru: requests 1, hits 0, decisions 1.
     ...
     """

@@ -350,7 +350,7 @@ def test_where_there_is_room_an_eviction_policy_needs_no_reason_and_nothing_depl
 def test_a_long_list_of_models_is_cut_short_after_those_evicted():
     run = simulate(Scenario(equal_catalogue(12), storage_gb=11, slots=12), KeepWhatFits(), trace=one_each(12, range(12)))
     text = str(explain(run, 11))
-    assert text.split("holding it: ")[1].split("\n")[0].count("; ") == 9 and "; and 2 more, kept." in text
+    assert text.split("holding it: ")[1].partition("\n")[0].count("; ") == 9 and "; and 2 more, kept." in text
     assert "m10 (" in text and "), evicted; and" in text, "the evicted one is named, however far behind"
 
 

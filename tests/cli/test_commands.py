@@ -188,8 +188,8 @@ def test_explain_by_default_is_of_the_ga(run):
 def test_explain_a_slot_without_decisions(run):
     quiet = ["explain", "--slot", "3", "--arrival-rate", "1e-9"]
     assert run(*quiet)[:2] == (0, "Slot 3, policy ga: requests 0, hits 0, decisions 0. Nothing was decided.\n")
-    assert json.loads(run(*quiet, "--format", "json")[1]) == {"alternatives": [], "resources": []}
-    header = "request,requested,kept,evicted,switching_cost,resource_cost,cost,excess,chosen,chosen_by\n"
+    assert json.loads(run(*quiet, "--format", "json")[1]) == {"reasons": [], "alternatives": [], "resources": []}
+    header = "request,requested,without_room,kept,evicted,switching_cost,resource_cost,cost,excess,chosen,chosen_by\n"
     assert run(*quiet, "--format", "csv")[1] == header
 
 
