@@ -71,7 +71,7 @@ def explain(slot, policy, replication, seed, style, **parameters):
     elif style == "csv":
         click.echo(explanation.alternatives.to_csv(index=False, lineterminator="\n", float_format="%.10g"), nl=False)
     else:
-        tables = {"alternatives": explanation.alternatives, "resources": explanation.resources}
+        tables = {name: getattr(explanation, name) for name in ("reasons", "alternatives", "resources")}
         click.echo(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
 
 

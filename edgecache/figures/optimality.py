@@ -37,7 +37,7 @@ def gap_split(splits: pd.DataFrame) -> Figure:
 
 
 def certificate(shares: pd.DataFrame) -> Figure:
-    """How often the GA has met the optimum after so many evaluations, from `gaps.reached`, and what enumeration needs."""
+    """How often the GA has met the optimum after so many evaluations, from `gaps.optimal_share`, and what enumeration needs."""
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, width=6.4, height=3.8)
         cases = shares.groupby("case", sort=False)
@@ -122,7 +122,7 @@ RESOURCE_STYLE = {
 
 
 def capacity_map(table: pd.DataFrame) -> Figure:
-    """Which limit costs most over storage and GPU memory, a panel a `case`, from `gaps.scarcity`; numbers: % saved without it."""
+    """Which limit costs most over storage and GPU memory, a panel a `case`, from `gaps.capacity_map`; numbers: % saved without it."""
     cases = list(dict.fromkeys(table["case"]))
     with rc_context({**STYLE, "axes.grid": False}):
         figure, axes = panels(1, len(cases), width=4.2, height=3.9)

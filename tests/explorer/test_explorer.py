@@ -381,7 +381,7 @@ BAD = {
     "word": (GOOD.replace(b"60,6", b"much,6"), "row 3 (large): size_gb is 'much'"),
     "infinite": (GOOD.replace(b"60,6", b"1e400,6"), "size_gb is inf"),
     "negative": (GOOD.replace(b"60,6", b"-60,6"), "size_gb is -60"),
-    "twice": (GOOD + GOOD.splitlines()[-1], "the service 'large' stands there twice"),
+    "twice": (GOOD + GOOD.splitlines()[-1], "the catalogue names the service 'large' twice"),
     "quote": (GOOD + b'"open,1,1,1,1,1\n', "cannot read the catalogue bad.csv, line"),
     "short": (GOOD + b"more,1\n", "2 cells, but the header has 6"),
     "cell": (HEADER.encode() + b"x" * 200_000 + b",1,1,1,1,1\n", "cannot read the catalogue bad.csv"),

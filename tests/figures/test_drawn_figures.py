@@ -30,8 +30,8 @@ ALL = sweep({}, list(POLICIES), 2, CHEAP, **QUIET)
 SPLIT = gaps.split_gap(BOUNDED)
 CASES = ("ten services, default", "ten services, w2 = 0.01", "20 random models, w2 = 0.001", "100 random models, w2 = 0.001")
 FOUND = gaps.certificate(gaps.decisions_met(CHEAP, 1)[:20])
-SHARES = gaps.reached(pd.concat([FOUND.assign(case=case) for case in CASES]))
-SCARCE = gaps.scarcity([60, 120], [6, 12], Scenario(w2=0.02), popularities=1, jobs=1)
+SHARES = gaps.optimal_share(pd.concat([FOUND.assign(case=case) for case in CASES]))
+SCARCE = gaps.capacity_map([60, 120], [6, 12], Scenario(w2=0.02), popularities=1, jobs=1)
 SERVERS = {"fixed": 1, "growing": 2, "synthetic": 0.5}  # and how slow, and how much the GA loses there
 SCALING = pd.DataFrame(
     [
@@ -282,7 +282,7 @@ def test_the_capacity_map_by_hand():
     rows = [
         (*server, resource, share, share > 0)
         for server, values in shares.items()
-        for resource, share in zip(gaps.RESOURCES, values, strict=True)
+        for resource, share in zip(gaps.CAPACITIES, values, strict=True)
     ]
     table = pd.DataFrame(rows, columns=["storage_gb", "gpu_memory_gb", "resource", "share", "binding"])
     (axis,) = optimality.capacity_map(table.assign(case="one")).axes
