@@ -8,8 +8,8 @@ import pandas as pd
 
 from edgecache import summarise
 from edgecache.claims.design import SLACKS, read_readings
-from edgecache.claims.search import closest
-from edgecache.claims.verdicts import told
+from edgecache.claims.search import closest_reading
+from edgecache.claims.verdicts import evidence_text
 from edgecache.figures.readings import TRENDS
 from edgecache.profiling.profile import beside, read_profile
 from edgecache.profiling.replay import compared, read_replay
@@ -75,7 +75,7 @@ def claims() -> str:
     for claim in dict.fromkeys(table["claim"]):
         rows = table[table["claim"] == claim].set_index("reading")
         verdicts = [f"{MARKS[verdict]} {verdict}" for verdict in rows["verdict"][readings]]
-        lines.append(f"| {rows['says'].iloc[0]} | {' | '.join(verdicts)} | {told(rows.loc[readings[0]])} |")
+        lines.append(f"| {rows['says'].iloc[0]} | {' | '.join(verdicts)} | {evidence_text(rows.loc[readings[0]])} |")
     tested = table[table["verdict"] != "by construction"]
     counts = tested.groupby("reading", sort=False)["verdict"].value_counts().unstack(fill_value=0)
     most = tested.groupby("reading", sort=False)["replications"].max()
@@ -90,7 +90,7 @@ def search() -> str:
     """What the search over readings found."""
     table, again = read_readings(RESULTS / "readings.parquet"), pd.read_csv(RESULTS / "readings-best.csv")
     claims = pd.read_csv(RESULTS / "claims.csv")
-    number, most = closest(table, again), table["held"].max()
+    number, most = closest_reading(table, again), table["held"].max()
     now = again[again["number"] == number]["verdict"].eq("holds").sum()
     fresh = claims[claims["reading"] == "closest"]
     every = (table["held"] == len(SLACKS)).sum()

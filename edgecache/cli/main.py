@@ -93,18 +93,18 @@ def claims(reading, style, jobs):
 
     Everything is simulated anew, with as many replications as the verdicts need.
     """
-    from ..claims.ledger import ledger
-    from ..claims.verdicts import told
+    from ..claims.ledger import play_ledger
+    from ..claims.verdicts import evidence_text
     from ..scenario import Scenario
 
-    table = ledger(Scenario.named(reading), reading, jobs=jobs, progress=sys.stderr.isatty())
+    table = play_ledger(Scenario.named(reading), reading, jobs=jobs, progress=sys.stderr.isatty())
     rows = table.to_dict("records")
     if style == "json":
         keys = ("claim", "section", "verdict", "effect", "low", "high", "reading")
         click.echo(_formatted([{key: row[key] for key in keys} for row in rows], "json"))
         return
-    told = [{**row, "evidence": told(row)} for row in rows]
-    shown = [{key: row[key] for key in ("claim", "section", "verdict", "evidence", "replications")} for row in told]
+    rows = [{**row, "evidence": evidence_text(row)} for row in rows]
+    shown = [{key: row[key] for key in ("claim", "section", "verdict", "evidence", "replications")} for row in rows]
     click.echo(_markdown(shown) if style == "md" else pd.DataFrame(shown).to_string(index=False, justify="left"))
 
 
@@ -122,11 +122,12 @@ def readings(count, jobs, out):
 
     Ten minutes on two cores. What is judged is kept in build/readings/ at once: a search that was stopped goes on where it was.
     """
-    from ..claims.search import find
-    from .reproduce import ROOT
+    from ..claims.search import search_readings
+    from ..files import output_folder
 
-    out = (out or ROOT).absolute()
-    find(out / "data/results", out / "build/readings", count=count, jobs=jobs, progress=sys.stderr.isatty())
+    out = output_folder(out)
+    progress = sys.stderr.isatty()
+    search_readings(out / "data/results", out / "build/readings", report=click.echo, count=count, jobs=jobs, progress=progress)
 
 
 def _formatted(rows: list[dict], style: str) -> str:

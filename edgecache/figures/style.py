@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ..files import replacing
 from ..policies import BOUNDS, POLICIES
 
 PALETTE = sns.color_palette("colorblind")
@@ -125,15 +126,8 @@ pass
 
 def save(figure: Figure, name: str, folder: str | Path) -> Figure:
     """Write `name`.png and `name`.pdf into the folder, whole or not at all, without dates or versions; returns the figure."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
-        part = folder / f"{name}.{ending}.part"
-        try:
-            with rc_context(STYLE):
-                figure.savefig(part, format=ending, metadata=metadata)
-            part.replace(folder / f"{name}.{ending}")
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(Path(folder) / f"{name}.{ending}") as part, rc_context(STYLE):
+            figure.savefig(part, format=ending, metadata=metadata)
         figure.set_layout_engine("none")  # laid out once: the second format and the notebook's display need not solve it again
     return figure

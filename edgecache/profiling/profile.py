@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import whole, write_table
+from ..files import replacing, write_table
 
 STEPS = ("load", "first", "infer", "unload")  # the phases of a cycle, in order
 NEEDED = ("service", "phase", "cold", "anonymous_bytes", "gpu_memory_bytes", "energy_j")  # columns
@@ -179,7 +179,7 @@ class Profile:
         write_table(self.records, beside(path, "records.csv"))
         profile = Profile(read_table(beside(path, "records.csv")), self.about)  # all is made of the records as they were written
         write_table(profile.summary, beside(path, "summary.csv"))
-        with whole(beside(path, "machine.json")) as part:
+        with replacing(beside(path, "machine.json")) as part:
             part.write_text(json.dumps(self.about, indent=2) + "\n")
         write_table(profile.catalogue(), path)
         return profile

@@ -150,7 +150,15 @@ def test_explain_in_text(run, explained):
     slot, explanation = explained
     code, out, err = run(*EXPLAIN, "--slot", slot)
     assert (code, err) == (0, "") and out == f"{explanation}\n"
-    for part in (f"Slot {slot}, policy lru:", "a miss. There is no room. GPU memory: ", "lru evicted", "chosen_by", "optimal-online", "clairvoyant", "Used: storage"):
+    for part in (
+        f"Slot {slot}, policy lru:",
+        "a miss. There is no room. GPU memory: ",
+        "lru evicted",
+        "chosen_by",
+        "optimal-online",
+        "clairvoyant",
+        "Used: storage",
+    ):
         assert part in out
 
 

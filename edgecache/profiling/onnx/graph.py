@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ...files import whole
+from ...files import replacing
 
 OPSET, IR = 21, 10  # what ONNX Runtime has had since 1.18
 KINDS = {"float": TensorProto.FLOAT, "int": TensorProto.INT64}
@@ -138,6 +138,5 @@ class Graph:
         helper.set_model_props(
             model, {"steps": str(self.steps), "start": json.dumps(self.start), "parameters": str(self.parameters)}
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part:
+        with replacing(path) as part:
             onnx.save(model, part, format="protobuf")

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 from ...errors import InputError, unknown, whole_number
-from ...files import whole
+from ...files import replacing
 from ..network import NAMED, Network, enough_room
 from .networks import SERVICES, Draw, Part, Service, empty
 
@@ -150,11 +150,11 @@ class TorchBackend:
             config = part.config(self.scale)
             model, value = empty(part.kind, config), lambda name, like: drawn(name, like, generator)
         path.with_suffix(".json").unlink(missing_ok=True)  # what is interrupted shall not seem whole
-        with whole(path) as half:
+        with replacing(path) as half:
             write(half, model, getattr(torch, self.dtype), value)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         about = {"origin": origin, "config": config, "parameters": parameters, "bytes": path.stat().st_size}
-        with whole(path.with_suffix(".json")) as half:
+        with replacing(path.with_suffix(".json")) as half:
             half.write_text(json.dumps(about, indent=1, default=str))
         return about
 
