@@ -229,13 +229,13 @@ def test_a_kernel_that_counts_no_reads_is_not_believed_to_have_read_nothing(monk
 
 @linux
 def test_memory_sees_what_is_allocated_and_gives_it_back():
-    machine.give_back()
+    machine.release_memory()
     anonymous, resident = machine.memory_bytes()
     held = np.ones(64 * MB, dtype=np.uint8)
     more, residing = machine.memory_bytes()
     assert held[-1] == 1 and 64 * MB <= more - anonymous <= 72 * MB and 64 * MB <= residing - resident <= 72 * MB
     del held
-    machine.give_back()
+    machine.release_memory()
     assert all(abs(now - then) < 8 * MB for now, then in zip(machine.memory_bytes(), (anonymous, resident), strict=True))
 
 
@@ -249,7 +249,7 @@ def test_a_mapped_file_is_resident_and_not_anonymous(file):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another, whose free memory is its own affair")
 def test_free_memory_below_what_is_still_used_is_given_back():
-    machine.give_back()
+    machine.release_memory()
     start, _ = machine.memory_bytes()
     pieces = [b"x" * 60_000 for _ in range(1000)]  # too small to be mapped on their own
     last = b"x" * 60_000
@@ -257,13 +257,13 @@ def test_free_memory_below_what_is_still_used_is_given_back():
     kept, _ = machine.memory_bytes()
     if kept - start < 30 * MB:
         pytest.skip("this C library gave the memory back by itself")
-    machine.give_back()
+    machine.release_memory()
     assert machine.memory_bytes()[0] - start < 8 * MB and last
 
 
 @linux
 def test_garbage_that_refers_to_itself_is_collected():
-    machine.give_back()
+    machine.release_memory()
     start, _ = machine.memory_bytes()
     gc.disable()
     try:
@@ -271,7 +271,7 @@ def test_garbage_that_refers_to_itself_is_collected():
         knot.append(knot)
         del knot
         assert machine.memory_bytes()[0] - start > 30 * MB
-        machine.give_back()
+        machine.release_memory()
         assert machine.memory_bytes()[0] - start < 8 * MB
     finally:
         gc.enable()

@@ -11,9 +11,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,80 +21,22 @@ import pytest
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 from support import fake_backend
-from support.fake_backend import GROWN, NETWORKS, NOW, PLAN, WARM, FakeBackend, WatchedBackend, count, forget, logged
+from support.fake_backend import (
+    FOUR, GROWN, NETWORKS, NOW, PLAN, WARM, FakeBackend, WatchedBackend, count, forget, interrupted_at, logged, measure, names, one_sentence,
+)  # fmt: skip
 
 from edgecache import InputError, Scenario, load_catalogue, simulate
 from edgecache.cli.main import main
-from edgecache.profiling import measure as profiling
-from edgecache.profiling import worker
-from edgecache.profiling.onnx.backend import OnnxBackend
-from edgecache.profiling.profile import read_profile
-from edgecache.profiling.replay import proportionate, replay
+from edgecache.profiling import measurement, read_profile, worker
+from edgecache.profiling.replays import proportionate, replay
 
-FOUR = ["mine-machine.json", "mine-records.csv", "mine-summary.csv", "mine.csv"]
 KEPT = ["mine-journal", *(name.replace("mine", "mine.partial", 1) for name in FOUR)]
 CALLS = 1 + 3 + 9 * 5  # of the process in a quick run: describe, build, and load, three executions, unload of nine cycles
 FORKS = multiprocessing.get_context("fork")
 
 
-@pytest.fixture
-def fake(monkeypatch, tmp_path):
-    """The folder of runs on fake networks."""
-    fake_backend.install(monkeypatch, tmp_path / "log")
-    (tmp_path / "here").mkdir()
-    return tmp_path / "here"
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """The command line in this process."""
-    before = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["edgecache", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    yield run
-    signal.signal(signal.SIGTERM, before)
-
-
-def measure(folder, backend=None, told=None, **options):
-    return profiling.profile(
-        backend or FakeBackend(), folder / "mine.csv", report=[].append if told is None else told.append, **options
-    )
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
 def about(folder, name="mine"):
     return json.loads((folder / f"{name}-machine.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-
-
-def one_sentence(err, *parts):
-    assert err.startswith("edgecache: ") and err.count("\n") == 1 and "Traceback" not in err, err
-    for part in parts:
-        assert part in err
-
-
-@contextmanager
-def interrupted_at(call, error=KeyboardInterrupt):
-    """Ctrl-C at the k-th call (from 1) of the process that measures."""
-    calls, real = [], worker.Worker._call
-
-    def counted(self, *arguments):
-        calls.append(arguments)
-        if len(calls) == call:
-            raise error
-        return real(self, *arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker.Worker, "_call", counted)
-        yield calls
 
 
 # ---- what is measured, and in which order
@@ -199,16 +138,16 @@ def test_of_a_tdp_an_estimate_is_made_in_a_column_of_its_own(fake):
 def test_on_a_gpu_its_memory_counts(fake):
     profile = measure(fake, FakeBackend(device="cuda"))
     assert_allclose(load_catalogue(fake / "mine.csv").gpu_memory_gb, [4e-4, 8e-4, 1.2e-3])
-    assert profile.load.startswith("load: disk to GPU memory") and "Fake GPU" in profile.told()
+    assert profile.load_label.startswith("load: disk to GPU memory") and "Fake GPU" in profile.report()
 
 
 def test_a_busy_machine_is_told(fake, monkeypatch):
-    told = []
-    measure(fake, told=told)
-    assert told == []
-    monkeypatch.setattr(profiling.machine, "load1", lambda: 3.0 * os.cpu_count())
-    measure(fake, told=told)
-    assert len(told) == 1 and "busy, 3.0 processes a core" in told[0]
+    messages = []
+    measure(fake, messages=messages)
+    assert messages == []
+    monkeypatch.setattr(measurement.machine, "load1", lambda: 3.0 * os.cpu_count())
+    measure(fake, messages=messages)
+    assert len(messages) == 1 and "busy, 3.0 processes per core" in messages[0]
 
 
 # ---- stopped, and going on
@@ -251,20 +190,20 @@ def uninterrupted(tmp_path_factory):
 # in describe, in a build, in the first load, when a cycle is finished, in the midst, in the last call
 @pytest.mark.parametrize("call", [1, 3, 5, 10, 12, 26, CALLS])
 def test_an_interrupt_keeps_finished_cycles_and_the_same_command_measures_the_others(fake, uninterrupted, call):
-    told = []
+    messages = []
     with interrupted_at(call), pytest.raises(KeyboardInterrupt):
-        measure(fake, told=told)
+        measure(fake, messages=messages)
     finished = max(call - 5, 0) // 5
     check_partial(fake, finished)
     if finished:
         assert set(about(fake, "mine.partial")["missing"].values()) == {"interrupted"}
-        assert told == [f"what was measured so far is in {fake / 'mine.partial.csv'}; the same command goes on from there"]
+        assert messages == [f"the finished cycles are in {fake / 'mine.partial.csv'}; the same command continues from there"]
     forget()
-    told.clear()
+    messages.clear()
     with interrupted_at(0) as calls:
-        measure(fake, told=told)
+        measure(fake, messages=messages)
     assert count("load") == count("close") == 9 - finished and len(calls) == CALLS - 5 * finished
-    assert told == ([f"going on where an earlier run was stopped: {finished} of 9 cycles are there"] if finished else [])
+    assert messages == ([f"continuing an interrupted run: {finished} of 9 cycles are there"] if finished else [])
     assert names(fake) == FOUR
     (tables, found), (expected, whole) = content(fake), uninterrupted
     assert found == whole and list(tables) and set(tables) == set(expected)
@@ -288,7 +227,7 @@ def test_stopped_between_a_build_and_what_comes_after(fake, monkeypatch, error):
     """There a network is known, but not yet by which key its results go."""
     with interrupted_at(20), pytest.raises(KeyboardInterrupt):
         measure(fake)
-    real = profiling._key
+    real = measurement._journal_key
 
     def key(about, network):
         if network.service == "large":
@@ -296,7 +235,7 @@ def test_stopped_between_a_build_and_what_comes_after(fake, monkeypatch, error):
         return real(about, network)
 
     with monkeypatch.context() as patch:
-        patch.setattr(profiling, "_key", key)
+        patch.setattr(measurement, "_journal_key", key)
         with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else InputError):
             measure(fake)
     assert not list(fake.glob(".*"))
@@ -351,7 +290,7 @@ def test_models_of_the_users_own_are_measured_anew_where_their_files_changed(fak
     files = {name: str(tmp_path / f"{name}.onnx") for name in ("mine", "yours")}
     for file in files.values():
         Path(file).write_bytes(b"x" * 100)
-    backend = FakeBackend(own=files)
+    backend = FakeBackend(models=files)
     with interrupted_at(1 + 2 + 1 + 5 * 4), pytest.raises(KeyboardInterrupt):
         measure(fake, backend)
     forget()
@@ -359,7 +298,7 @@ def test_models_of_the_users_own_are_measured_anew_where_their_files_changed(fak
     profile = measure(fake, backend)
     assert Counter(service for _, step, service in logged() if step == "load") == {"mine": 1, "yours": 3}
     assert profile.services == ["mine", "yours"] and names(fake) == FOUR, "without others being asked for, only one's own"
-    assert about(fake)["backend"]["own"] == ["mine", "yours"] and [Path(file).exists() for file in files.values()] == [True] * 2
+    assert about(fake)["backend"]["models"] == ["mine", "yours"] and [Path(file).exists() for file in files.values()] == [True] * 2
     assert str(tmp_path) not in "".join((fake / name).read_text() for name in FOUR)
 
 
@@ -390,9 +329,9 @@ def test_damage_of_the_journal_is_told_and_measured_again(fake, uninterrupted):
     journal = fake / "mine-journal"
     journal.write_bytes(journal.read_bytes()[:-9])
     forget()
-    told = []
-    measure(fake, told=told)
-    assert count("load") == 9 - 4 and "mine-journal, line 5: damaged or cut short" in told[0]
+    messages = []
+    measure(fake, messages=messages)
+    assert count("load") == 9 - 4 and "mine-journal, line 5: damaged or cut short" in messages[0]
     assert_frame_equal(content(fake)[0]["mine.csv"], uninterrupted[0]["mine.csv"])
 
 
@@ -450,7 +389,7 @@ def test_the_process_that_goes_on_is_made_ready_before_it_loads(fake):
 @pytest.mark.parametrize(
     ("how", "parts"),
     [
-        ("kill", ["killed in infer of the network of 'large'", "too little memory"]),
+        ("kill", ["killed in infer of the network of 'large'", "memory ran out"]),
         ("exit", ["died in infer of the network of 'large'", "exit code 3"]),
         ("memory", ["the network of 'large' needs more memory than there is"]),
     ],
@@ -804,7 +743,7 @@ def test_nobody_is_left_behind_by_sigkill_and_the_next_run_goes_on(measured):
 def test_real_networks_become_a_catalogue(measured):
     folder, out = measured.folder, measured.out
     profile, catalogue = read_profile(folder / "mine.csv"), load_catalogue(folder / "mine.csv")
-    assert out.startswith(f"{profile.told()}\n") and catalogue.services == tuple(REAL)
+    assert out.startswith(f"{profile.report()}\n") and catalogue.services == tuple(REAL)
     records = profile.records
     assert len(records) == 2 * 3 * 5 and (records["wall_s"] > 0).all()
     assert 0.018 < catalogue.size_gb[0] < 0.03 and 0.06 < catalogue.size_gb[1] < 0.1
@@ -830,8 +769,8 @@ def test_nothing_that_is_written_has_a_path_or_the_name_of_the_machine(measured)
 
 def test_real_networks_are_replayed(measured, monkeypatch, tmp_path):
     folder = measured.folder
-    monkeypatch.setitem(profiling.BACKENDS, "onnx", partial(WatchedBackend, sizes={"log": str(tmp_path / "log")}))
-    monkeypatch.setattr("edgecache.profiling.replay.fields", lambda _: fields(OnnxBackend)[:2])
+    monkeypatch.setitem(measurement.BACKENDS, "onnx", WatchedBackend)
+    monkeypatch.setenv("WATCHED_LOG", str(tmp_path / "log"))
     table = replay(folder / "mine.csv", ["lru"], proportionate(folder / "mine.csv", slots=12))
     assert (table["run_s"] > 0).all() and names(folder) == FOUR
     fetched = table["outcome"] == "fetched"
