@@ -524,7 +524,8 @@ def test_a_disk_that_fills_up_while_results_are_written(fake, uninterrupted, lim
     said = (fake.parent / "said").read_text()
     assert process.exitcode == 2, said
     one_sentence(said.splitlines(keepends=True)[-1])
-    assert ("disk is full" if limit == 500 else "measuring stopped, what was finished is kept: File too large") in said
+    stopped = f"measuring stopped at {fake / 'mine-journal'}: File too large; what was finished is kept"
+    assert ("disk is full" if limit == 500 else stopped) in said
     assert not [name for name in names(fake) if name.endswith((".part", ".tmp"))], "nothing half-written is left"
     for name in ("mine", "mine.partial"):
         if (fake / f"{name}.csv").exists():

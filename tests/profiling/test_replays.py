@@ -434,7 +434,7 @@ def test_policies_take_turns_but_on_a_gpu(steady, monkeypatch):
     assert changes == runs - 1
     forget()
     about = json.loads((steady / "mine-machine.json").read_text())
-    about["backend"]["device"] = "cuda"
+    about["backend"] |= {"device": "cuda", "device_name": "Fake GPU"}
     (steady / "mine-machine.json").write_text(json.dumps(about))
     replay(steady / "mine.csv", ["lru", "fifo"], server(steady))
     changes, runs = turns()
