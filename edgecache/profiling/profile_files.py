@@ -163,7 +163,8 @@ def read_checked(path: Path, texts: Sequence[str], numbers: Bounds, key: Sequenc
         if not right.all():
             row = int(right.to_numpy().argmin())
             allowed = {ANY: "a number", ABOVE_ZERO: "a number above zero"}.get(least, f"a number, at least {least:g}")
-            raise ValueError(f"{path.name}, row {row + 1}: {name} is {table[name][row]!r}; it must be {allowed}")
+            value = "empty" if pd.isna(table[name][row]) else table[name][row]
+            raise ValueError(f"{path.name}, row {row + 1}: {name} is {value}; it must be {allowed}")
     if (doubled := table.duplicated(list(key))).any():
         row = int(doubled.to_numpy().argmax())
         values = ", ".join(map(str, table.loc[row, list(key)]))

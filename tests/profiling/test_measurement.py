@@ -19,10 +19,25 @@ import pandas as pd
 import psutil
 import pytest
 from numpy.testing import assert_allclose
+from onnx import TensorProto, helper, numpy_helper
 from pandas.testing import assert_frame_equal
 from support import fake_backend
 from support.fake_backend import (
-    FOUR, GROWN, NETWORKS, NOW, PLAN, WARM, FakeBackend, WatchedBackend, count, forget, interrupted_at, logged, measure, names, one_sentence,
+    FOUR,
+    GROWN,
+    NETWORKS,
+    NOW,
+    PLAN,
+    WARM,
+    FakeBackend,
+    WatchedBackend,
+    count,
+    forget,
+    interrupted_at,
+    logged,
+    measure,
+    names,
+    one_sentence,
 )  # fmt: skip
 
 from edgecache import InputError, Scenario, load_catalogue, simulate
@@ -447,8 +462,8 @@ def test_a_bug_is_told_as_one_and_what_was_finished_is_kept(fake):
 # ---- the command in a process of its own; forked, so that it begins at once
 
 
-def started(folder, *arguments, limit=0):
-    """The command on fake networks, its words going to the file `said`; no file may have more than `limit` bytes."""
+def started(folder, *arguments, limit=0, backend="fake"):
+    """The command on fake networks, its output in the file `said`; no file may have more than `limit` bytes."""
 
     def command():
         os.setsid()
@@ -456,7 +471,7 @@ def started(folder, *arguments, limit=0):
         if limit:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         sys.stdout = sys.stderr = open(folder.parent / "said", "w")  # noqa: SIM115
-        sys.argv = ["edgecache", "profile", "--backend", "fake", "--out", str(folder / "mine.csv"), *map(str, arguments)]
+        sys.argv = ["edgecache", "profile", "--backend", backend, "--out", str(folder / "mine.csv"), *map(str, arguments)]
         main()
 
     process = FORKS.Process(target=command)
@@ -682,6 +697,38 @@ def test_a_folder_in_the_way_of_a_file_is_told_before_anything_is_measured(run, 
     assert names(fake) == [name]
 
 
+@pytest.mark.parametrize("name", ["mine.csv", "mine-records.csv", "mine-machine.json", "mine.partial.csv", "mine-journal"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_is_not_replaced(run, fake, tmp_path, name, there):
+    target = tmp_path / "elsewhere"
+    if there:
+        target.write_text("mine")
+    (fake / name).symlink_to(target)
+    code, out, err = run("profile", "--backend", "fake", "--out", fake / "mine.csv")
+    assert (code, out) == (2, "") and not logged()
+    one_sentence(err, f"{fake / name} is a symbolic link")
+    assert names(fake) == [name] and (fake / name).readlink() == target
+    assert target.read_text() == "mine" if there else not target.exists()
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "onnx"])
+def test_a_missing_package_is_named_with_its_extra(run, tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    code, out, err = run("profile", "--out", tmp_path / "mine.csv")
+    assert (code, out) == (2, "") and names(tmp_path) == []
+    one_sentence(err, f"{package} cannot be imported", "pip install 'edgecache[profile]'")
+
+
+def test_the_room_is_imported_without_its_backends():
+    code = (
+        "import sys; from edgecache.profiling import *; assert callable(profile) and callable(replay); print(sorted(sys.modules))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "'edgecache.profiling.replays'" in loaded and not [
+        name for name in ("onnxruntime", "onnx", "torch") if f"'{name}'" in loaded
+    ]
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that nobody can write")
 @pytest.mark.parametrize("out", ["/proc/mine.csv", "/proc/new/mine.csv"])
 def test_a_folder_that_cannot_be_written(run, fake, out):
@@ -693,14 +740,24 @@ def test_a_folder_that_cannot_be_written(run, fake, out):
 
 # ---- real networks, in processes of their own
 
-REAL = ["text_to_speech", "text_understanding"]
+REAL = ["text_to_speech", "mine"]
+
+
+def write_model(path, size=2300):
+    """A user's own model, `size` x `size` numbers times a vector: 21 MB, faster written than any of the ten."""
+    weights = numpy_helper.from_array(np.random.default_rng(0).standard_normal((size, size), dtype=np.float32), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "own", [x], [y], [weights])
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString())
+    return path
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     """A quick profile of two real networks by the command line, killed after its first cycle and begun again, and what is known."""
-    folder = tmp_path_factory.mktemp("real")
-    command = [sys.executable, "-m", "edgecache", "profile", "--services", ",".join(REAL), "--out", folder / "mine.csv"]
+    folder, model = tmp_path_factory.mktemp("real"), write_model(tmp_path_factory.mktemp("models") / "own-model.onnx")
+    command = [sys.executable, "-m", "edgecache", "profile", "--services", ",".join(REAL), "--model", f"mine={model}", "--out",
+               folder / "mine.csv"]  # fmt: skip
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     journal = folder / "mine-journal"
     try:
@@ -712,25 +769,18 @@ def measured(tmp_path_factory):
     _, alive = psutil.wait_procs(family, timeout=20)
     kept = [json.loads(line[9:])[1] for line in journal.read_bytes().split(b"\n")[:-1]]
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(
-        folder=folder,
-        out=done.stdout,
-        err=done.stderr,
-        kept=kept,
-        left=left,
-        family=family,
-        alive=alive,
-        code=first.returncode,
-        process=first.pid,
-    )
+        folder=folder, model=model, out=done.stdout, err=done.stderr, kept=kept, left=left, family=family, alive=alive,
+        code=first.returncode, process=first.pid,
+    )  # fmt: skip
 
 
 def test_nobody_is_left_behind_by_sigkill_and_the_next_run_goes_on(measured):
     assert measured.code == -signal.SIGKILL and measured.family and not measured.alive, "who measures ends with its parent"
     temporary = f".mine-networks-{measured.process}.tmp"
-    networks = ["text_to_speech-0.onnx", "text_to_speech-1.onnx", "text_understanding-0.onnx"]
+    networks = ["text_to_speech-0.onnx", "text_to_speech-1.onnx"]
     assert measured.left == [temporary, *(f"{temporary}/{name}" for name in networks), "mine-journal"], "nobody could remove it"
     assert 1 <= len(measured.kept) < 6 and f"{len(measured.kept)} of 6 cycles are there" in measured.err
     assert names(measured.folder) == FOUR
@@ -747,7 +797,7 @@ def test_real_networks_become_a_catalogue(measured):
     assert out.startswith(f"{profile.report()}\n") and catalogue.services == tuple(REAL)
     records = profile.records
     assert len(records) == 2 * 3 * 5 and (records["wall_s"] > 0).all()
-    assert 0.018 < catalogue.size_gb[0] < 0.03 and 0.06 < catalogue.size_gb[1] < 0.1
+    assert 0.018 < catalogue.size_gb[0] < 0.03 and catalogue.size_gb[1] == pytest.approx(2300**2 * 4e-9, rel=0.01)
     # what is loaded is about as large as the file, and most of it is there as soon as the load is over
     loads = records[records["phase"] == "load"].set_index("service")
     for service, size in zip(REAL, catalogue.size_gb * 1e9, strict=True):
@@ -755,7 +805,7 @@ def test_real_networks_become_a_catalogue(measured):
     cold = loads[loads["cold"] == "yes"]
     assert (cold["cached_before"] == 0).all() and (cold["read_bytes"] >= 0.95e9 * catalogue.size_gb.min()).all()
     unloaded = records[records["phase"] == "unload"].set_index("service")["resident_bytes"]
-    assert unloaded["text_understanding"].median() < 0.5 * loads.loc["text_understanding", "resident_bytes"].median()
+    assert unloaded["mine"].median() < 0.5 * loads.loc["mine", "resident_bytes"].median()
     assert (catalogue.gpu_memory_gb > 0.8 * catalogue.size_gb).all()
 
 
@@ -772,7 +822,7 @@ def test_real_networks_are_replayed(measured, monkeypatch, tmp_path):
     folder = measured.folder
     monkeypatch.setitem(measurement.BACKENDS, "onnx", WatchedBackend)
     monkeypatch.setenv("WATCHED_LOG", str(tmp_path / "log"))
-    table = replay(folder / "mine.csv", ["lru"], proportionate(folder / "mine.csv", slots=12))
+    table = replay(folder / "mine.csv", ["lru"], proportionate(folder / "mine.csv", slots=12), models={"mine": str(measured.model)})
     assert (table["run_s"] > 0).all() and names(folder) == FOUR
     fetched = table["outcome"] == "fetched"
     assert fetched.any() and (table.loc[fetched, "load_s"] > 0).all() and (table.loc[~fetched, "load_s"] == 0).all()
@@ -783,12 +833,10 @@ def test_real_networks_are_replayed(measured, monkeypatch, tmp_path):
     assert {ready for *_, ready in loads} == {"True"}, "a load's time and memory are those of an import too"
 
 
-def test_a_disk_without_room_for_a_real_network(tmp_path):
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
-
-    command = [sys.executable, "-m", "edgecache", "profile", "--services", "text_to_speech", "--out", tmp_path / "mine.csv"]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited)
-    assert done.returncode == 2 and done.stdout == ""
-    one_sentence(done.stderr.splitlines(keepends=True)[-1], "disk is full", "'text_to_speech'", "MB are free")
-    assert set(names(tmp_path)) <= {"mine-journal"}, "the network is removed"
+def test_a_disk_without_room_for_a_real_network(fake):
+    process = started(fake, "--services", "text_to_speech", limit=5_000_000, backend="onnx")
+    process.join(60)
+    assert process.exitcode == 2
+    *_, last = (fake.parent / "said").read_text().splitlines(keepends=True)
+    one_sentence(last, "disk is full", "'text_to_speech'", "MB are free")
+    assert set(names(fake)) <= {"mine-journal"}, "the network is removed"

@@ -1,25 +1,20 @@
-"""A profile: its statistics against plain NumPy and by hand, the catalogue it makes, its files, and the figure drawn of it."""
+"""A profile: its statistics against plain NumPy and by hand, the catalogue it makes, and the figure drawn of it."""
 
 import itertools
-import json
-import shutil
 import sys
 from importlib.machinery import ModuleSpec
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from pandas.testing import assert_frame_equal
 from support.fake_backend import made_profile
 
-from edgecache import InputError, Scenario, load_catalogue, simulate
-from edgecache.catalogue import SHIPPED
+from edgecache import Scenario, load_catalogue, simulate
 from edgecache.figures import profiling
 from edgecache.profiling import delays
-from edgecache.profiling.profile_files import companion, read_profile, write_profile
+from edgecache.profiling.profile_files import read_profile, write_profile
 from edgecache.profiling.profiles import Profile, cycle_interval
 from edgecache.profiling.torch import backend as torch_backend
 from edgecache.profiling.torch.backend import TorchBackend
@@ -27,11 +22,10 @@ from edgecache.profiling.torch.backend import TorchBackend
 # ---- intervals
 
 
-def plain_interval(times, rng, resamples=10_000):
+def plain_interval(times, rng, resamples=4_000):
     """The interval of the median when whole cycles are drawn, written with a loop."""
-    medians = []
-    for _ in range(resamples):
-        medians.append(np.median(np.concatenate([times[cycle] for cycle in rng.integers(0, len(times), len(times))])))
+    drawn = rng.integers(0, len(times), (resamples, len(times)))
+    medians = [np.median(np.concatenate([times[cycle] for cycle in cycles])) for cycles in drawn]
     return np.quantile(medians, [0.025, 0.975])
 
 
@@ -67,13 +61,14 @@ def test_the_interval_is_wider_than_one_that_takes_executions_for_independent():
 def test_the_interval_covers_the_median_as_often_as_it_says():
     rng, runs = np.random.default_rng(1), 60
     own = naive = 0
-    for _ in range(runs):
+    for run in range(runs):
         times = clustered(rng, 12, 4)
         low, high = cycle_interval(times)
         own += low <= 1 <= high
-        low, high = cycle_interval(times.reshape(-1, 1))
-        naive += low <= 1 <= high
-    assert 0.88 <= own / runs <= 0.99 and naive / runs < 0.85
+        if run % 2:
+            low, high = cycle_interval(times.reshape(-1, 1))
+            naive += low <= 1 <= high
+    assert 0.88 <= own / runs <= 0.99 and naive / (runs / 2) < 0.85
 
 
 def test_one_cycle_has_no_interval_and_the_order_of_nothing_matters():
@@ -323,108 +318,3 @@ def test_the_note_says_of_what_and_how(backend, weights, said):
     for part in ("Some CPU", said, "4 cycles of 3 executions", "6 of 8 loads known to be cold", "computed", "2.5 Gbit/s"):
         assert part in note
     assert max(map(len, note.splitlines())) < 130
-
-
-# ---- files
-
-
-FOUR = ["mine-machine.json", "mine-records.csv", "mine-summary.csv", "mine.csv"]
-
-
-def test_what_is_written_is_read_back_and_written_again_the_same(tmp_path):
-    written = write_profile(changed(made_profile(), cold=cold_in([1, 3])), tmp_path / "mine.csv")
-    assert sorted(file.name for file in tmp_path.iterdir()) == FOUR
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    found = read_profile(tmp_path / "mine.csv")
-    assert_frame_equal(found.records, written.records)
-    assert found.about == written.about
-    assert_frame_equal(found.summary, written.summary)
-    write_profile(found, tmp_path / "mine.csv")
-    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
-    assert_frame_equal(pd.read_csv(tmp_path / "mine-summary.csv"), found.summary, rtol=1e-5)
-    json.loads((tmp_path / "mine-machine.json").read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert read_profile(str(tmp_path / "mine.csv")).services == found.services
-
-
-def test_companion():
-    assert companion(Path("a/mine.csv"), "records.csv") == Path("a/mine-records.csv")
-    assert companion(Path("a/mine.partial.csv"), "machine.json") == Path("a/mine.partial-machine.json")
-
-
-def cut(text):
-    """Without the last line's end, which goes from within the times to `at`."""
-    whole, last = text.rstrip("\n").rsplit("\n", 1)
-    return f"{whole}\n{','.join(last.split(',')[:4])}"
-
-
-def about(change):
-    """A damage of the machine: what `change` makes of it."""
-    return lambda text: json.dumps(change(json.loads(text)))
-
-
-DAMAGES = {  # of which file, and what becomes of its text; None: it is removed
-    "no records": ("records.csv", None),
-    "no machine": ("machine.json", None),
-    "empty records": ("records.csv", lambda text: ""),
-    "records without a row": ("records.csv", lambda text: text.splitlines()[0] + "\n"),
-    "records without times": ("records.csv", lambda text: text.replace("wall_s", "wally")),
-    "records without memory": ("records.csv", lambda text: text.replace("resident_bytes", "resident")),
-    "records cut short in a row": ("records.csv", cut),
-    "records of other cells": ("records.csv", lambda text: text + "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r\n"),
-    "times that are words": ("records.csv", lambda text: text.replace("0,0,load,", "0,0,load,slow", 1)),
-    "records of a service without a network": ("records.csv", lambda text: text.replace("text_to_speech", "text_to_speeches")),
-    "records that are bytes": ("records.csv", lambda text: b"\xff\xfe\x00\x80" + text.encode()),
-    "an empty machine": ("machine.json", lambda text: ""),
-    "a machine cut short": ("machine.json", lambda text: text[: len(text) // 2]),
-    "a machine that is bytes": ("machine.json", lambda text: b"\xff\xfe\x00\x80"),
-    "a machine that is a list": ("machine.json", lambda text: "[]"),
-    "a machine that is a number": ("machine.json", lambda text: "3"),
-    "a machine that is nothing": ("machine.json", lambda text: "null"),
-    "no networks": ("machine.json", about(lambda found: {key: value for key, value in found.items() if key != "networks"})),
-    "networks that are none": ("machine.json", about(lambda found: found | {"networks": []})),
-    "a machine without its parts": ("machine.json", about(lambda found: found | {"machine": {}})),
-    "a backend without a name": ("machine.json", about(lambda found: found | {"backend": {}})),
-}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The folder of a profile without damage."""
-    folder = tmp_path_factory.mktemp("whole")
-    write_profile(made_profile(), folder / "mine.csv")
-    return folder
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_files_are_refused_in_one_sentence(tmp_path, whole, damage):
-    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
-    name, change = DAMAGES[damage]
-    file = tmp_path / f"mine-{name}"
-    if change is None:
-        file.unlink()
-    else:
-        found = change(file.read_text())
-        file.write_bytes(found if isinstance(found, bytes) else found.encode())
-    with pytest.raises(InputError) as raised:
-        profile = read_profile(tmp_path / "mine.csv")
-        profile.catalogue()  # what it lets pass must not fail later otherwise
-        pytest.fail(f"it was read, with a gap:\n{profile.records.tail(3)}")
-    assert str(tmp_path / "mine.csv") in str(raised.value) and "\n" not in str(raised.value)
-
-
-def test_a_catalogue_that_was_not_measured_is_no_profile(tmp_path):
-    with pytest.raises(InputError, match=r"data/catalogue\.csv is no measured profile: .*catalogue-machine\.json cannot be read"):
-        read_profile(SHIPPED)
-    with pytest.raises(InputError, match=r"none\.csv is no measured profile"):
-        read_profile(tmp_path / "none.csv")
-
-
-def test_a_write_that_fails_leaves_whole_files_alone(tmp_path, monkeypatch):
-    write_profile(made_profile(), tmp_path / "mine.csv")
-    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    (tmp_path / "mine-machine.json").unlink()
-    (tmp_path / "mine-machine.json").mkdir()  # in the way
-    with pytest.raises(OSError, match=r"mine-machine\.json"):
-        write_profile(made_profile(seed=1), tmp_path / "mine.csv")
-    assert sorted(file.name for file in tmp_path.iterdir()) == FOUR, "no part is left"
-    assert (tmp_path / "mine.csv").read_bytes() == before["mine.csv"], "the catalogue comes last"

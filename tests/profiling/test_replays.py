@@ -14,7 +14,18 @@ from matplotlib import pyplot
 from numpy.testing import assert_allclose
 from support import fake_backend
 from support.fake_backend import (
-    FOUR, GROWN, NETWORKS, PLAN, FakeBackend, count, forget, interrupted_at, logged, measure, names, one_sentence,
+    FOUR,
+    GROWN,
+    NETWORKS,
+    PLAN,
+    FakeBackend,
+    count,
+    forget,
+    interrupted_at,
+    logged,
+    measure,
+    names,
+    one_sentence,
 )  # fmt: skip
 
 from edgecache import InputError, Scenario, load_catalogue, poisson_trace, simulate
@@ -211,10 +222,7 @@ def test_a_replay_leaves_the_networks_of_a_run_on_the_same_file_alone(steady):
     theirs.mkdir()
     (theirs / "a.bin").write_bytes(b"of the other run")
     with Journal(companion(steady / "mine.csv", "journal"), pytest.fail):
-        try:
-            replay(steady / "mine.csv", ["lru"], server(steady))
-        except InputError as error:
-            assert "another process" in str(error)
+        replay(steady / "mine.csv", ["lru"], server(steady))
         assert theirs.exists() and (theirs / "a.bin").read_bytes() == b"of the other run"
 
 

@@ -20,8 +20,8 @@ from edgecache.errors import InputError
 from edgecache.profiling.contract import CATALOGUE_MODELS
 from edgecache.profiling.machine import memory_bytes, release_memory
 from edgecache.profiling.torch import backend as torch_backend
-from edgecache.profiling.torch.backend import TorchBackend
 from edgecache.profiling.torch.architectures import SERVICES
+from edgecache.profiling.torch.backend import TorchBackend
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test asks the hub
 MISSING = [package for package in ("torch", "transformers", "diffusers") if find_spec(package) is None]

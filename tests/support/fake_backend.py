@@ -264,7 +264,7 @@ def made_profile(services=("text_to_speech", "text_understanding"), cycles=4, ex
     about = {
         "complete": True, "preset": "quick", "cycles": cycles, "executions": executions, "tdp_w": None, "measured_on": "2026-01-02",
         "machine": MACHINE, "networks": networks, "missing": {},
-        "backend": {"name": "onnx", "device": "cpu", "threads": 1, "models": [], "sizes": {}, "energy": "", "no_energy": "no counter"}
-        | backend,
+        "backend": {"name": "onnx", "device": "cpu", "threads": 1, "models": [], "sizes": {}, "energy": "",
+                    "no_energy": "no counter"} | backend,
     }  # fmt: skip
     return Profile(pd.DataFrame(rows), about)
