@@ -20,10 +20,7 @@ NETWORKS_HELP = "Write the networks into this folder and keep them; by default t
 
 @click.command(short_help="Measure real networks on this machine.")
 @click.option(
-    "--preset",
-    default="quick",
-    show_default=True,
-    help="Cycles and executions per cycle: quick is 3 of 3, standard 10 of 5, paper 30 of 10.",
+    "--preset", default="quick", show_default=True, help="Cycles of executions: quick 3 of 3, standard 10 of 5, paper 30 of 10."
 )
 @click.option("--backend", "name", help="onnx: scaled-down networks on the CPU (the default); torch: the named architectures.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: a GPU if the backend can use one.")
@@ -37,40 +34,32 @@ NETWORKS_HELP = "Write the networks into this folder and keep them; by default t
 @click.option("--tdp", type=float, metavar="W", help="The processor's rated power, to estimate energy in a separate column.")
 @click.option("--threads", type=int, default=1, show_default=True, help="Processor threads of the measured network.")
 @click.option("--out", type=Path, default=Path("profile.csv"), show_default=True, metavar="FILE", help="The catalogue to write.")
-def profile(
-    preset: str,
-    name: str | None,
-    device: str,
-    weights: str,
-    scale: str,
-    steps: int | None,
-    services: str | None,
-    models: tuple[str, ...],
-    sizes: tuple[str, ...],
-    networks: Path | None,
-    tdp: float | None,
-    threads: int,
-    out: Path,
-) -> None:
+def profile(preset: str, name: str | None, device: str, weights: str, scale: str, steps: int | None, services: str | None,
+            models: tuple[str, ...], sizes: tuple[str, ...], networks: Path | None, tdp: float | None, threads: int,
+            out: Path) -> None:  # fmt: skip
     """Measure real networks on this machine and write a catalogue of their delays, memory and energy.
 
     Each network is loaded cold, run, run again and unloaded. The records, a summary and a description of the machine are written
     next to the catalogue. The same command continues an interrupted run.
     """
     from ..profiling.measurement import profile
-    from ..profiling.replays import proportionate
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, it leaves no files behind
     if name == "torch" or (name is None and weights == "hub"):
         backend = _torch_backend(device, weights, scale, steps, threads, models, sizes)
+    elif scale != "full" or steps is not None:
+        raise InputError("--scale and --steps are options of --backend torch; other networks have one scale and fixed steps")
+    elif weights != "random":
+        raise InputError(f"--weights is {weights!r}; only --backend torch has weights of the hub, all others are random")
     else:
-        _refuse_torch_options(weights, scale, steps)
-        backend = _own_models_backend(name or "onnx", device, threads, models, sizes)
+        backend = _named_backend(name or "onnx", device, threads, models, sizes)
     measured = profile(
         backend, out, preset=preset, networks=networks, tdp_w=tdp, progress=sys.stderr.isatty(),
         services=[service.strip() for service in services.split(",")] if services is not None else None,
         report=lambda message: click.echo(message, err=True),
     )  # fmt: skip
+    from ..profiling.replays import proportionate  # only now, because it imports Numba
+
     server = proportionate(out)
     click.echo(
         f"{measured.report()}\n\na server in the paper's proportions: edgecache simulate --catalogue {shlex.quote(str(out))} "
@@ -95,24 +84,17 @@ def _torch_backend(
     return TorchBackend(device=device, weights=weights, scale=scale, steps=steps, threads=threads)
 
 
-def _refuse_torch_options(weights: str, scale: str, steps: int | None) -> None:
-    if scale != "full" or steps is not None:
-        raise InputError("--scale and --steps are options of --backend torch; other networks have one scale and fixed steps")
-    if weights != "random":
-        raise InputError(f"--weights is {weights!r}; only --backend torch has weights of the hub, all others are random")
-
-
-def _own_models_backend(name: str, device: str, threads: int, models: tuple[str, ...], sizes: tuple[str, ...]) -> "Backend":
+def _named_backend(name: str, device: str, threads: int, models: tuple[str, ...], sizes: tuple[str, ...]) -> "Backend":
     """The backend of that name, with the user's own models."""
     from ..profiling.measurement import BACKENDS
 
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
-    numbers = pairs("--size", sizes)
-    for label, size in numbers.items():
+    lengths = pairs("--size", sizes)
+    for label, size in lengths.items():
         if not size.isdecimal() or int(size) < 1:
             raise InputError(f"--size is '{label}={size}'; it must be a whole number, at least 1")
-    known = {label: int(size) for label, size in numbers.items()}
+    known = {label: int(size) for label, size in lengths.items()}
     return BACKENDS[name](device=device, threads=threads, models=pairs("--model", models), sizes=known)
 
 
@@ -127,18 +109,8 @@ def _own_models_backend(name: str, device: str, threads: int, models: tuple[str,
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--networks", type=Path, metavar="DIR", help=NETWORKS_HELP)
 @click.option("--model", "models", multiple=True, metavar="NAME=FILE", help="Your own .onnx files, if the profile is of these.")
-def replay(
-    profile: Path,
-    policies: str,
-    storage_gb: float | None,
-    gpu_memory_gb: float | None,
-    slots: int,
-    reading: str | None,
-    settings: tuple[str, ...],
-    seed: int,
-    networks: Path | None,
-    models: tuple[str, ...],
-) -> None:
+def replay(profile: Path, policies: str, storage_gb: float | None, gpu_memory_gb: float | None, slots: int, reading: str | None,
+           settings: tuple[str, ...], seed: int, networks: Path | None, models: tuple[str, ...]) -> None:  # fmt: skip
     """Play a short trace with the real networks of a measured PROFILE, and compare measured with predicted delays.
 
     The networks are loaded and unloaded under the memory budget as each policy decides. PROFILE-replay.csv has one row per request.

@@ -16,16 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-CACHESTAT = 451  # number of the system call on every architecture; since Linux 6.5
 PAGE = mmap.PAGESIZE
-
-
-class _Range(ctypes.Structure):
-    _fields_ = (("offset", ctypes.c_uint64), ("length", ctypes.c_uint64))
-
-
-class _Cached(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_uint64) for name in ("cached", "dirty", "writeback", "evicted", "recently_evicted"))
 
 
 def _libc() -> ctypes.CDLL:
@@ -45,7 +36,7 @@ def evict(files: Iterable[str]) -> None:
 
 
 def cached_share(files: Iterable[str]) -> float:
-    """Share of the files' pages in the page cache, by cachestat(2) or mincore(2); NaN where neither call works."""
+    """Share of the files' pages in the page cache, by mincore(2); NaN where that does not work."""
     cached = pages = 0
     for file in files:
         file_cached = _cached_pages(file)
@@ -56,24 +47,17 @@ def cached_share(files: Iterable[str]) -> float:
 
 
 def _cached_pages(file: str) -> int | None:
-    """Count a file's cached pages as the larger result of both calls: on an overlay (a container's root) cachestat sees none.
-
-    The kernel refuses both calls to a user who neither owns the file nor may write it; then the count is unknown.
-    """
+    """Count a file's cached pages; the kernel tells only a user who owns the file or may write it."""
     if platform.system() != "Linux" or not (os.access(file, os.W_OK) or os.stat(file).st_uid == os.geteuid()):
         return None
-    with open(file, "rb") as opened:
-        counts, to_end = _Cached(), _Range(0, 0)
-        known = _libc().syscall(CACHESTAT, opened.fileno(), ctypes.byref(to_end), ctypes.byref(counts), 0) == 0
-        size = os.fstat(opened.fileno()).st_size
-        if not size:
-            return 0
-        with mmap.mmap(opened.fileno(), size, prot=mmap.PROT_READ) as mapped:
-            resident = np.zeros(-(-size // PAGE), dtype=np.uint8)
-            address = np.frombuffer(mapped, dtype=np.uint8).ctypes.data
-            pointers = (ctypes.c_void_p(address), ctypes.c_size_t(size), ctypes.c_void_p(resident.ctypes.data))
-            mapped_known = _libc().mincore(*pointers) == 0
-            return max([counts.cached] * known + [int((resident & 1).sum())] * mapped_known, default=None)
+    size = os.path.getsize(file)
+    if not size:
+        return 0
+    with open(file, "rb") as opened, mmap.mmap(opened.fileno(), size, prot=mmap.PROT_READ) as mapped:
+        resident = np.zeros(-(-size // PAGE), dtype=np.uint8)
+        address = np.frombuffer(mapped, dtype=np.uint8).ctypes.data
+        pointers = (ctypes.c_void_p(address), ctypes.c_size_t(size), ctypes.c_void_p(resident.ctypes.data))
+        return int((resident & 1).sum()) if _libc().mincore(*pointers) == 0 else None
 
 
 def bytes_read() -> int | None:
