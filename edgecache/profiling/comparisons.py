@@ -32,24 +32,16 @@ def compare(table: pd.DataFrame) -> pd.DataFrame:
     for policy, requests in table.groupby("policy", sort=False):
         predicted, measured = requests["predicted_s"].mean(), requests["measured_s"].mean()
         transmission, memory = requests["transmission_s"].mean(), requests["memory_bytes"].max()
-        rows.append(
-            {
-                "policy": policy,
-                "requests": len(requests),
-                "hit_ratio": (requests["outcome"] == "hit").mean(),
-                "predicted_s": predicted,
-                "measured_s": measured,
-                "error": measured / predicted - 1,
-                "from_loads": (requests["load_s"] - requests["load_predicted_s"]).mean() / predicted,
-                "from_runs": (requests["run_s"] - requests["run_predicted_s"]).mean() / predicted,
-                "pace": pace,
-                "error_at_pace": measured / (transmission + pace * (predicted - transmission)) - 1,
-                "typical_error": (requests["measured_s"] / requests["predicted_s"] - 1).abs().median(),
-                "memory_gb": memory / 1e9,
-                "of_budget": memory / requests["budget_bytes"].max(),
-                "memory_error": memory / requests["memory_predicted_bytes"].max() - 1,
-            }
-        )
+        rows.append({
+            "policy": policy, "requests": len(requests), "hit_ratio": (requests["outcome"] == "hit").mean(),
+            "predicted_s": predicted, "measured_s": measured, "error": measured / predicted - 1,
+            "from_loads": (requests["load_s"] - requests["load_predicted_s"]).mean() / predicted,
+            "from_runs": (requests["run_s"] - requests["run_predicted_s"]).mean() / predicted,
+            "pace": pace, "error_at_pace": measured / (transmission + pace * (predicted - transmission)) - 1,
+            "typical_error": (requests["measured_s"] / requests["predicted_s"] - 1).abs().median(),
+            "memory_gb": memory / 1e9, "of_budget": memory / requests["budget_bytes"].max(),
+            "memory_error": memory / requests["memory_predicted_bytes"].max() - 1,
+        })  # fmt: skip
     return pd.DataFrame(rows)
 
 

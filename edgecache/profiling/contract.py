@@ -75,33 +75,38 @@ class Loaded(Protocol):
 
 
 class Backend(Protocol):
-    """A library that runs networks. Implement it as a frozen dataclass: it is pickled into the process that measures."""
+    """A library that runs networks; implement it as a frozen dataclass, which is pickled into the process that measures.
+
+    Attributes
+    ----------
+    name : str
+    device : {"cpu", "cuda"}
+    threads : int
+        Processor threads of a network.
+    services : tuple of str
+        The services that it has networks for.
+    models : mapping
+        The user's own model files by service; empty where the backend takes none.
+    gpu : str
+        The UUID of the GPU, for its energy counter; empty on a CPU.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # its settings, which are stored with a profile
     name: ClassVar[str]
 
     @property
-    def device(self) -> str:
-        """`cpu` or `cuda`."""
-
+    def device(self) -> str: ...
     @property
-    def threads(self) -> int:
-        """Processor threads of a network."""
-
+    def threads(self) -> int: ...
     @property
-    def services(self) -> tuple[str, ...]:
-        """Names of the services that it has networks for."""
-
+    def services(self) -> tuple[str, ...]: ...
     @property
-    def models(self) -> Mapping[str, str]:
-        """The user's own model files by service; empty where the backend takes none."""
-
+    def models(self) -> Mapping[str, str]: ...
     @property
-    def gpu(self) -> str:
-        """The UUID of the GPU, for its energy counter; empty on a CPU."""
+    def gpu(self) -> str: ...
 
     def describe(self) -> dict[str, str]:
-        """Return versions by name, on CUDA also `device_name`; and do whatever a process must do once before a load is timed."""
+        """Return versions by name, on CUDA also `device_name`; do whatever a process must do once before loads are timed."""
 
     def build(self, service: str, folder: Path) -> Network:
         """Write the files of a service's network into the folder."""

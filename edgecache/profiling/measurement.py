@@ -56,19 +56,18 @@ def profile(
     backend : Backend
         Writes and runs the networks, for example `OnnxBackend()`.
     out : str or pathlib.Path
-        The catalogue to write, a .csv file. Records, summary and machine are written as its companions.
+        The catalogue to write, a .csv file; records, summary and machine are its companions.
     preset : {"quick", "standard", "paper"}
         Cycles and executions per cycle: 3 of 3, 10 of 5 or 30 of 10.
     services : sequence of str, optional
-        Services to measure. By default the user's own models, or all services of the backend.
+        By default the user's own models, or all services of the backend.
     networks : pathlib.Path, optional
-        A folder where the networks are written and kept. By default they are removed afterwards.
+        A folder where the networks are kept. By default they are removed afterwards.
     tdp_w : float, optional
-        The processor's rated power, W. From it a separate column estimates energy.
+        The processor's rated power, W, from which a separate column estimates energy.
     progress : bool
-        Show a progress bar.
     report : callable
-        Receives messages: a busy machine, a continued run, a partial result.
+        Receives messages about a busy machine, a continued run, a partial result.
 
     Returns
     -------
@@ -77,7 +76,7 @@ def profile(
     Raises
     ------
     InputError
-        For wrong arguments before the measurement; for networks that cannot be measured after all others have been.
+        For wrong arguments at once; for networks that cannot be measured after all others have been.
 
     Examples
     --------
@@ -150,13 +149,13 @@ class _Run:
             except InputError as error:
                 self.failures[service] = str(error)
 
-    def finished(self, service: str) -> list[str]:
-        """Keys of the finished cycles of a service."""
-        return [key for key in self.keys[service] if key in self.journal.done] if service in self.networks else []
+    def finished(self) -> dict[str, list[str]]:
+        """Keys of the finished cycles by service."""
+        return {name: [key for key in self.keys.get(name, []) if key in self.journal.done] for name in self.services}
 
     def measure(self) -> None:
         """Measure the cycles that are not in the journal; a service that fails stops no other."""
-        kept, total = sum(len(self.finished(service)) for service in self.networks), self.cycles * len(self.networks)
+        kept, total = sum(map(len, self.finished().values())), self.cycles * len(self.networks)
         if kept:
             self.report(f"continuing an interrupted run: {kept} of {total} cycles are there")
         with tqdm(total=total, initial=kept, leave=False, disable=not self.progress) as bar:
@@ -190,20 +189,22 @@ class _Run:
             rows.append({"service": service, "cycle": cycle, "execution": execution, "phase": phase, **row, "at": _now()})
         return rows
 
+    def profile(self) -> Profile:
+        """The finished cycles as a profile, which says what is missing."""
+        finished = self.finished()
+        missing = [service for service, keys in finished.items() if len(keys) < self.cycles]
+        self.about |= {"complete": not missing, "missing": {name: self.failures.get(name, "interrupted") for name in missing}}
+        return Profile(
+            pd.DataFrame([row for keys in finished.values() for key in keys for row in self.journal.done[key]]), self.about
+        )
+
     def write(self, out: Path, partial: Path) -> Profile:
         """Write the finished cycles to `out`, or to `partial` while some are missing. Returns them as a profile."""
-        finished = {service: self.finished(service) for service in self.services}
-        rows = [row for keys in finished.values() for key in keys for row in self.journal.done[key]]
-        missing = [service for service, keys in finished.items() if len(keys) < self.cycles]
-        self.about["complete"] = not missing
-        self.about["missing"] = {service: self.failures.get(service, "interrupted") for service in missing}
-        measured = Profile(pd.DataFrame(rows), self.about)
-        if not rows:
-            return measured
+        measured, target = self.profile(), out if self.about["complete"] else partial
         building_ended = {*self.networks, *self.failures} == set(self.services)
-        if building_ended or not partial.exists():  # else an earlier partial file may hold more
-            measured = write_profile(measured, partial if missing else out)
-        if missing:
+        if len(measured.records) and (building_ended or not partial.exists()):  # else an earlier partial file may hold more
+            measured = write_profile(measured, target)
+        if len(measured.records) and target == partial:
             self.report(f"the finished cycles are in {partial}; the same command continues from there")
         return measured
 

@@ -153,23 +153,28 @@ def _check_records(records: pd.DataFrame, file: str, services: Sequence[str]) ->
 def read_checked(path: Path, texts: Sequence[str], numbers: Bounds, key: Sequence[str]) -> pd.DataFrame:
     """Read a table and check it. Raises ValueError for missing columns, wrong numbers, and rows with the same `key`."""
     table = _read_table(path)
-    if missing := [name for name in (*texts, *numbers) if name not in table and name != "energy_estimate_j"]:
-        raise ValueError(f"{path.name} lacks the columns {', '.join(missing)}")
+    if missing := {*texts, *numbers} - {*table, "energy_estimate_j"}:
+        raise ValueError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
     if table.empty:
         raise ValueError(f"{path.name} has no rows")
-    for name, (least, may_be_empty) in ((name, bounds) for name, bounds in numbers.items() if name in table):
-        values = pd.to_numeric(table[name], errors="coerce").astype(float)
-        right = np.isfinite(values) & (values >= least) & (table[name].dtype != bool) | (table[name].isna() & may_be_empty)
-        if not right.all():
-            row = int(right.to_numpy().argmin())
-            allowed = {ANY: "a number", ABOVE_ZERO: "a number above zero"}.get(least, f"a number, at least {least:g}")
-            value = "empty" if pd.isna(table[name][row]) else table[name][row]
-            raise ValueError(f"{path.name}, row {row + 1}: {name} is {value}; it must be {allowed}")
+    for name in filter(table.__contains__, numbers):
+        _check_numbers(table[name], path.name, *numbers[name])
     if (doubled := table.duplicated(list(key))).any():
         row = int(doubled.to_numpy().argmax())
         values = ", ".join(map(str, table.loc[row, list(key)]))
         raise ValueError(f"{path.name}, row {row + 1}: {values} is there twice; each {', '.join(key)} may have one row")
     return table
+
+
+def _check_numbers(column: pd.Series, file: str, least: float, may_be_empty: bool) -> None:
+    """Raise ValueError for the first cell of a column that is no finite number, or below the least value allowed."""
+    values = pd.to_numeric(column, errors="coerce").astype(float)
+    right = np.isfinite(values) & (values >= least) & (column.dtype != bool) | (column.isna() & may_be_empty)
+    if not right.all():
+        row = int(right.to_numpy().argmin())
+        value = "empty" if pd.isna(column[row]) else column[row]
+        allowed = {ANY: "a number", ABOVE_ZERO: "a number above zero"}.get(least, f"a number, at least {least:g}")
+        raise ValueError(f"{file}, row {row + 1}: {column.name} is {value}; it must be {allowed}")
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -106,27 +106,18 @@ class Profile:
             power, status = self._power(service)
             share = f"{network['share']:.2%} of those of {network['named']}, " if network["named"] else ""
             cycles = self.records.loc[self.records["service"] == service, "cycle"].nunique()
-            measured = {
-                "size_gb": network["size_bytes"] / 1e9,
-                "gpu_memory_gb": max(memory, 1.0) / 1e9,
-                "io_delay_s": load["median_s"],
-                "inference_delay_s": infer["median_s"],
-            }
-            rows.append(
-                {
-                    "service": service,
-                    "model": network["model"],
-                    "hf_id": network.get("repository", ""),
-                    **{name: measured[name] for name in ("size_gb", "gpu_memory_gb")},
-                    "power_kw": power,
-                    **{name: measured[name] for name in ("io_delay_s", "inference_delay_s")},
-                    "provenance": f"measured on {self.machine}; {network['parameters'] / 1e6:.1f} million parameters, {share}"
-                    f"weights: {network['weights']}; memory: {memory_kind}; "
-                    f"{load['cold_loads']:.0f} of {cycles} loads known to be cold; power: {status}",
-                    **{f"{name}_status": "measured" for name in measured},
-                    "power_kw_status": status,
-                }
+            provenance = (
+                f"measured on {self.machine}; {network['parameters'] / 1e6:.1f} million parameters, {share}"
+                f"weights: {network['weights']}; memory: {memory_kind}; "
+                f"{load['cold_loads']:.0f} of {cycles} loads known to be cold; power: {status}"
             )
+            rows.append({
+                "service": service, "model": network["model"], "hf_id": network.get("repository", ""),
+                "size_gb": network["size_bytes"] / 1e9, "gpu_memory_gb": max(memory, 1.0) / 1e9, "power_kw": power,
+                "io_delay_s": load["median_s"], "inference_delay_s": infer["median_s"], "provenance": provenance,
+                "size_gb_status": "measured", "gpu_memory_gb_status": "measured", "io_delay_s_status": "measured",
+                "inference_delay_s_status": "measured", "power_kw_status": status,
+            })  # fmt: skip
         return pd.DataFrame(rows)
 
     def _executions(self, service: str) -> pd.DataFrame:

@@ -44,11 +44,12 @@ def proportionate(catalogue: str | Path, **changes: Any) -> Scenario:
     catalogue : str or pathlib.Path
         A catalogue file, such as `profile` writes.
     **changes
-        Any parameters of `Scenario`; by default there are 30 slots.
+        Any parameters of `Scenario`.
 
     Returns
     -------
     Scenario
+        With 30 slots by default.
 
     Raises
     ------
@@ -90,22 +91,20 @@ def replay(
     scenario : Scenario, optional
         By default that of `proportionate`. Its GPU memory is the memory budget of the networks.
     seed : int
-        Seed of the trace and of the policies.
     networks : pathlib.Path, optional
-        A folder where the networks are written and kept. By default they are removed afterwards.
+        A folder where the networks are kept. By default they are removed afterwards.
     models : mapping, optional
         The user's own model files by service, where the profile is of such models.
     partial : pathlib.Path, optional
         Where an interrupted replay writes its finished requests.
     progress : bool
-        Show a progress bar.
 
     Returns
     -------
     pandas.DataFrame
         One row per request and policy. `predicted_s` and `measured_s` are delays, with `transmission_s` computed in both;
         `load_s` and `run_s` are measured, `load_predicted_s` and `run_predicted_s` come from the catalogue. `memory_bytes` is
-        the memory of all loaded networks after the request, `budget_bytes` the budget.
+        the memory of all loaded networks after the request.
 
     Raises
     ------
@@ -114,8 +113,7 @@ def replay(
 
     Notes
     -----
-    Every policy has a process and a budget of its own. On a GPU, whose memory may be too small for all of them, the policies
-    play one after the other.
+    Each policy has its own process and budget. On a GPU, whose memory may be too small for all, policies play in sequence.
 
     Examples
     --------
@@ -206,22 +204,16 @@ def _play(run: Simulation, worker: Worker, networks: dict[str, Network]) -> Iter
         load = worker.load(networks[service], clock) if missed else {"wall_s": 0.0, "cold": ""}
         execution = worker.infer(service)
         yield {
-            "policy": run.policy,
-            "request": clock,
-            "slot": trace.slot[clock],
-            "service": service,
-            "outcome": "fetched" if missed else "hit",
-            "evicted": "; ".join(evicted_services),
+            "policy": run.policy, "request": clock, "slot": trace.slot[clock], "service": service,
+            "outcome": "fetched" if missed else "hit", "evicted": "; ".join(evicted_services),
             "predicted_s": run.request_delay_s[clock],
             "measured_s": transmission[model] * missed + load["wall_s"] + execution["wall_s"],
             "transmission_s": transmission[model] * missed,
-            "load_predicted_s": loading[model] * missed,
-            "load_s": load["wall_s"],
-            "run_predicted_s": catalogue.inference_delay_s[model],
-            "run_s": execution["wall_s"],
+            "load_predicted_s": loading[model] * missed, "load_s": load["wall_s"],
+            "run_predicted_s": catalogue.inference_delay_s[model], "run_s": execution["wall_s"],
             "cold": load["cold"],
             "memory_bytes": worker.memory() - empty,
             "memory_predicted_bytes": 1e9 * catalogue.gpu_memory_gb[deployed].sum(),
             "budget_bytes": 1e9 * run.scenario.gpu_memory_gb,
-        }
+        }  # fmt: skip
     worker.end()

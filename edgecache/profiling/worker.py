@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -86,13 +86,9 @@ class Measurer:
 
     def _memory(self, service: str) -> Row:
         """Growth of the process's memory since before the load (anonymous, resident with mapped files), and GPU memory."""
-        (anonymous, resident), (anonymous_then, resident_then) = machine.memory_bytes(), self.baselines[service]
+        anonymous, resident = (now - then for now, then in zip(machine.memory_bytes(), self.baselines[service], strict=True))
         gpu = self.loaded[service].gpu_memory_bytes() if service in self.loaded else None
-        return {
-            "anonymous_bytes": anonymous - anonymous_then,
-            "resident_bytes": resident - resident_then,
-            "gpu_memory_bytes": math.nan if gpu is None else gpu,
-        }
+        return {"anonymous_bytes": anonymous, "resident_bytes": resident, "gpu_memory_bytes": math.nan if gpu is None else gpu}
 
     def _measured(self, action: Callable[[], Result]) -> tuple[Result, Row]:
         """Run an action. Returns its result, and the time, reads and energy that it took."""
@@ -101,14 +97,9 @@ class Measurer:
         result = action()
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu_start
         energy, read_after = self.energy.between(energy_before, self.energy.read()), machine.bytes_read()
-        row = {
-            "wall_s": wall,
-            "cpu_s": cpu,
-            "read_bytes": math.nan if read_before is None or read_after is None else read_after - read_before,
-            "energy_j": energy,
-            "no_energy": (self.energy.reason or "a counter became unreadable meanwhile") if math.isnan(energy) else "",
-            "load1": load1,
-        }
+        read = math.nan if read_before is None or read_after is None else read_after - read_before
+        no_energy = (self.energy.reason or "a counter became unreadable meanwhile") if math.isnan(energy) else ""
+        row = {"wall_s": wall, "cpu_s": cpu, "read_bytes": read, "energy_j": energy, "no_energy": no_energy, "load1": load1}
         return result, row
 
 
@@ -157,11 +148,21 @@ class Worker:
         self.process = self.pipe = None
 
     def _start(self) -> tuple[BaseProcess, Connection]:
+        """Start the process with its number of threads in its environment; it ignores Ctrl-C, as its parent does meanwhile."""
         context = get_context("spawn")
         pipe, remote = context.Pipe()
         process = context.Process(target=_serve, args=(remote, self.backend), daemon=True)
-        with _environment(dict.fromkeys(THREAD_VARIABLES, str(self.backend.threads))), _interrupts_ignored():
+        before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+        os.environ |= dict.fromkeys(THREAD_VARIABLES, str(self.backend.threads))
+        main = threading.current_thread() is threading.main_thread()
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+        try:
             process.start()
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, handler)
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
         remote.close()
         self.process, self.pipe = process, pipe
         return process, pipe
@@ -182,30 +183,6 @@ class Worker:
         if failed:
             raise result
         return result
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables, and restore them afterwards."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ |= variables
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C: a process that starts meanwhile goes on ignoring it."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
-    try:
-        yield
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
 
 
 def _serve(pipe: Connection, backend: Backend) -> None:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,22 +31,10 @@ NOISE = re.compile(
 
 @dataclass(frozen=True)
 class OnnxBackend:
-    """Run networks by ONNX Runtime on the CPU.
+    """Run networks by ONNX Runtime on the CPU, by default on one thread; its threads never spin.
 
-    Parameters
-    ----------
-    device : {"auto", "cpu"}
-    threads : int
-        Threads of a network; they never spin.
-    models : mapping
-        The user's own .onnx files by service.
-    sizes : mapping
-        Sizes of the user's inputs that the files leave open, by name.
-
-    Raises
-    ------
-    InputError
-        Where ONNX Runtime is missing, and for another device.
+    `models`: the user's own .onnx files by service. `sizes`: sizes of their inputs that the files leave open, by name. Raises
+    InputError where ONNX Runtime is missing, and for another device.
     """
 
     device: str = "cpu"
@@ -118,18 +105,19 @@ class Sessions:
         self.first: dict[str, np.ndarray] = {}
         files = [file for file in network.files if file not in weight_files(network)]
         self.stages = [onnxruntime.InferenceSession(file, options, providers=[PROVIDER], enable_fallback=0) for file in files]
+        self.plan = [_plan(stage) for stage in self.stages]
 
     def prepare(self, seed: int) -> None:
         """Draw the first value of each input that no earlier stage writes."""
         rng, written = np.random.default_rng(seed), set[str]()
         self.first = {}
-        for stage in self.stages:
+        for stage, _, _, outputs in self.plan:
             start = _properties(stage).get("start", {})
             for value in stage.get_inputs():
                 if value.name not in written and value.name not in self.first:
                     with _one_sentence(self.network):
                         self.first[value.name] = self._drawn(value, start.get(value.name, {}), rng)
-            written |= {output.name.removeprefix("next_") for output in stage.get_outputs()}
+            written |= {*outputs}
 
     def _drawn(self, value: Any, start: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
         """Draw normal numbers, or integers below `below`; 0 or 1 for a user's model: every embedding and mask allows these."""
@@ -155,30 +143,16 @@ class Sessions:
         """Run each stage as often as its file says. Returns all tensors at the end by name."""
         state = dict(self.first)
         with _one_sentence(self.network):
-            for stage, steps, inputs, outputs in self._plan:
+            for stage, steps, inputs, outputs in self.plan:
                 for _ in range(steps):
                     state |= zip(outputs, stage.run(None, {name: state[name] for name in inputs}), strict=True)
         return state
-
-    @cached_property
-    def _plan(self) -> list[tuple]:
-        """Each stage with its steps, the names of its inputs, and the names under which the next step reads its outputs."""
-        return [
-            (
-                stage,
-                int(_properties(stage).get("steps", 1)),
-                [value.name for value in stage.get_inputs()],
-                [value.name.removeprefix("next_") for value in stage.get_outputs()],
-            )
-            for stage in self.stages
-        ]
 
     def gpu_memory_bytes(self) -> None:
         """ONNX Runtime runs on the CPU here."""
 
     def close(self) -> None:
-        self.stages, self.first = [], {}
-        self.__dict__.pop("_plan", None)
+        self.stages, self.plan, self.first = [], [], {}
         gc.collect()
 
 
@@ -187,6 +161,12 @@ def _properties(stage: Any) -> dict[str, Any]:
     metadata = stage.get_modelmeta()
     ours = metadata.producer_name == "edgecache"
     return {name: json.loads(metadata.custom_metadata_map[name]) for name in ("steps", "start")} if ours else {}
+
+
+def _plan(stage: Any) -> tuple[Any, int, list[str], list[str]]:
+    """A stage, its steps, the names of its inputs, and the names under which the next step reads its outputs."""
+    outputs = [value.name.removeprefix("next_") for value in stage.get_outputs()]
+    return stage, int(_properties(stage).get("steps", 1)), [value.name for value in stage.get_inputs()], outputs
 
 
 def weight_files(network: Network) -> tuple[str, ...]:
@@ -198,7 +178,7 @@ def read_model(service: str, path: Path) -> Network:
     """Read a user's model, its weight files and its number of parameters. Raises InputError, see `OnnxBackend.build`."""
     import onnx
 
-    model_name = f"the model of {service!r}, {path},"
+    prefix = f"the model of {service!r}, {path},"
     if path.suffix != ".onnx":
         raise InputError(f"the model of {service!r} is {path}; it must be a file that ends in .onnx")
     try:
@@ -207,9 +187,9 @@ def read_model(service: str, path: Path) -> Network:
     except OSError as error:
         raise InputError(f"cannot read the model of {service!r}, {path}: {error.strerror}") from None
     except Exception:  # protobuf's own
-        raise InputError(f"{model_name} is truncated or no ONNX file") from None
+        raise InputError(f"{prefix} is truncated or no ONNX file") from None
     if not model.graph.node:
-        raise InputError(f"{model_name} is truncated or no ONNX file: it has no operators")
+        raise InputError(f"{prefix} is truncated or no ONNX file: it has no operators")
     files, parameters = {path.absolute(): None}, 0  # a dict keeps their order
     for tensor in _tensors(model.graph):
         parameters += int(np.prod(tensor.dims))

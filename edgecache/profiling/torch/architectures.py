@@ -114,8 +114,8 @@ VITS_NARROW = {
     "posterior_encoder_num_wavenet_layers": 2,
 }  # fmt: skip
 MMS = {
-    "hidden_size": 1280, "num_hidden_layers": 48, "num_attention_heads": 16, "intermediate_size": 5120, "feat_extract_norm": "layer",
-    "conv_bias": True, "do_stable_layer_norm": True, "adapter_attn_dim": 16, "vocab_size": 154,
+    "hidden_size": 1280, "num_hidden_layers": 48, "num_attention_heads": 16, "intermediate_size": 5120,
+    "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True, "adapter_attn_dim": 16, "vocab_size": 154,
 }  # fmt: skip
 BLIP = {"text_config": {"num_attention_heads": 12}, "vision_config": {}}
 BLIP_TEXT_NARROW = dict(NARROW, vocab_size=1000, encoder_hidden_size=64, bos_token_id=1)

@@ -28,22 +28,9 @@ DTYPES = {"cpu": "float32", "cuda": "float16"}
 class TorchBackend:
     """Run networks by PyTorch, transformers and diffusers: in 32 bits on the CPU, in 16 bits on CUDA.
 
-    Parameters
-    ----------
-    device : {"auto", "cpu", "cuda"}
-        auto is CUDA where there is a GPU.
-    weights : {"random", "hub"}
-        The hub's weights are downloaded when a network is built.
-    scale : {"full", "small"}
-        The named architectures in full, or the same classes scaled down.
-    threads : int
-    steps : int, optional
-        Tokens or denoising steps instead of the services' own.
-
-    Raises
-    ------
-    InputError
-        For other choices, and where a package or CUDA is missing.
+    `device`: auto is CUDA where there is a GPU. `weights`: random, or the hub's, which are downloaded when a network is built.
+    `scale`: the named architectures in full, or the same classes scaled down. `steps`: tokens or denoising steps instead of the
+    services' own. Raises InputError for other choices, and where a package or CUDA is missing.
     """
 
     device: str = "auto"
