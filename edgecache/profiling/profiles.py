@@ -71,17 +71,23 @@ class Profile:
 
     def times(self, service: str, phase: str) -> np.ndarray:
         """Wall times, s, (cycles, executions). Of loads only those known to be cold, unless none is."""
-        rows = self.records[(self.records["service"] == service) & (self.records["phase"] == phase)]
+        rows = self._rows[service, phase]
         if phase == "load" and (rows["cold"] == "yes").any():
             rows = rows[rows["cold"] == "yes"]
-        return rows.pivot(index="cycle", columns="execution", values="wall_s").to_numpy()
+        times = rows.sort_values(["cycle", "execution"])["wall_s"].to_numpy()
+        return times.reshape(rows["cycle"].nunique(), -1)
+
+    @cached_property
+    def _rows(self) -> dict[Any, pd.DataFrame]:
+        """The records by service and phase."""
+        return dict(iter(self.records.groupby(["service", "phase"])))
 
     @cached_property
     def summary(self) -> pd.DataFrame:
         """Median wall time per service and phase with its 95 % interval, see `cycle_interval`, and the number of cycles."""
         rows = []
         for service in self.services:
-            cold = int(((self.records["service"] == service) & (self.records["cold"] == "yes")).sum())
+            cold = int((self._rows[service, "load"]["cold"] == "yes").sum())
             for phase in PHASES:
                 times = self.times(service, phase)
                 variation = times.std(ddof=1) / times.mean() if times.size > 1 else np.nan
