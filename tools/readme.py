@@ -11,8 +11,8 @@ from edgecache.claims.design import SLACKS, read_readings
 from edgecache.claims.search import closest_reading
 from edgecache.claims.verdicts import evidence_text
 from edgecache.figures.readings import TRENDS
-from edgecache.profiling.profile import beside, read_profile
-from edgecache.profiling.replay import compared, read_replay
+from edgecache.profiling.comparisons import compare, read_replay
+from edgecache.profiling.profile_files import companion, read_profile
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "data/results"
@@ -138,7 +138,7 @@ def profile() -> str:
         "| {policy} | {requests} | {hit_ratio:.1%} | {predicted_s:.3f} s | {measured_s:.3f} s | {error:+.1%} | {pace:.2f} "
         "| {error_at_pace:+.1%} | {of_budget:.0%} |"
     )
-    replayed = compared(read_replay(beside(PROFILE, "replay.csv")))
+    replayed = compare(read_replay(companion(PROFILE, "replay.csv")))
     return "\n".join(lines + [shown.format(**row) for row in replayed.to_dict("records")])
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecache.figures import profiling, save
-from edgecache.profiling import delays, replay
-from edgecache.profiling.profile import FILES, beside, read_profile
+from edgecache.profiling import delays
+from edgecache.profiling.comparisons import compare, format_comparison, read_replay
+from edgecache.profiling.profile_files import FILES, companion, read_profile
 
 BANDWIDTH_GBPS = 10.0  # the paper's
 
@@ -28,21 +29,21 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
     """
     if not profile.exists():
         return []
-    found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
+    found, names = read_profile(profile), [profile.name, *(companion(profile, name).name for name in FILES)]
     waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
     note = profiling.measured_note(found, BANDWIDTH_GBPS)
-    save(profiling.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures")
+    save(profiling.service_delay(waits, note, found.load_label), "fig1-service-delay-here", site / "figures")
     says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
-    shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
-    if (file := beside(profile, "replay.csv")).exists():
-        played = replay.read_replay(file)
-        compared = replay.compared(played)
-        note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
-        save(profiling.replay(played, compared, note), "replay-here", site / "figures")
+    shown = [Shown("fig1-service-delay-here", says, found.report(), tuple(names))]
+    if (file := companion(profile, "replay.csv")).exists():
+        played = read_replay(file)
+        comparison = compare(played)
+        note = f"one trace of {comparison['requests'].iloc[0]} requests against real networks on {found.machine}"
+        save(profiling.replay(played, comparison, note), "replay-here", site / "figures")
         says = (
             "Mean service delays as the simulator predicts them and as measured on the real networks of this machine, side by side"
         )
-        shown.append(Shown("replay-here", says, replay.told(compared), (file.name,)))
+        shown.append(Shown("replay-here", says, format_comparison(comparison), (file.name,)))
         names.append(file.name)
     for name in names:
         shutil.copyfile(profile.with_name(name), site / "tables" / name)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..profiling.delays import PHASES
-from ..profiling.profile import Profile
+from ..profiling.profiles import Profile
 from .style import PHASE_STYLE, POLICY_STYLE, STYLE, label, panels, stands_for
 
 # the phases of a delay, and the columns of a replay that predict and measure each

@@ -14,8 +14,8 @@ from bs4 import BeautifulSoup
 from support.fake_backend import made_profile
 
 from edgecache import InputError
-from edgecache.profiling.profile import read_profile
-from edgecache.profiling.replay import compared, told
+from edgecache.profiling.comparisons import compare, format_comparison
+from edgecache.profiling.profile_files import read_profile, write_profile
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -62,7 +62,7 @@ def played() -> pd.DataFrame:
 
 def profiled(root: Path, replayed: bool = True) -> Path:
     """The checkout after `make profile`."""
-    made_profile().write(root / "build/profile/profile.csv")
+    write_profile(made_profile(), root / "build/profile/profile.csv")
     if replayed:
         played().to_csv(root / "build/profile/profile-replay.csv", index=False)
     return root
@@ -96,7 +96,7 @@ def test_the_section_has_both_figures_with_their_tables_and_numbers(root, index)
             assert (site / "tables" / table).read_bytes() == (root / "build/profile" / table).read_bytes()
         assert (site / f"figures/{name}.png").read_bytes()[:4] == b"\x89PNG" and (site / f"figures/{name}.pdf").stat().st_size
     assert profile.machine in index.find("figure", id="fig1-service-delay-here").get_text()
-    for name, printed in (("fig1-service-delay-here", profile.told()), ("replay-here", told(compared(played())))):
+    for name, printed in (("fig1-service-delay-here", profile.report()), ("replay-here", format_comparison(compare(played())))):
         shown = index.find(id=f"printed-{name}").get_text()
         assert shown.split() == printed.split() and shown.count("\n") == printed.count("\n")
 
