@@ -9,6 +9,7 @@ from numba import njit
 from ..accounting import Bill
 from ..demand import Trace, for_catalogue
 from ..errors import TooManyDeployments
+from ..listing import described
 from ..scenario import Scenario
 from .contract import Bound, Decision, Prices, aim
 from .deployments import Deployments
@@ -25,14 +26,7 @@ class Clairvoyant(Bound):
     """
 
     knows: ClassVar[str] = "future"
-    names: ClassVar = {
-        "cost": ("clairvoyant", "Clairvoyant", "knows the future, the least cost of the whole trace; the floor under every policy"),
-        "delay": (
-            "clairvoyant-delay",
-            "Clairvoyant, for delay",
-            "knows the future, the least delay of the whole trace; the floor under what users wait",
-        ),
-    }
+    names: ClassVar = {"cost": described("clairvoyant"), "delay": described("clairvoyant-delay")}
 
     def prepare(self, scenario: Scenario, trace: Trace) -> "ClairvoyantPlan":
         """The planner of one trace."""

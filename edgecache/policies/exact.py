@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from ..errors import whole_number
+from ..listing import POLICY_TABLE
 from .contract import Decision
 from .knapsack import NODES, best_subset
 
@@ -25,9 +26,9 @@ class Exact:
 
     nodes: int = NODES
     name: str = "exact"
-    label: str = "Exact"
-    knows: ClassVar[str] = "past"
-    about: str = "the optimum of the decision that the GA searches; good as the yardstick of any myopic method"
+    label: str = POLICY_TABLE["exact"].label
+    knows: ClassVar[str] = POLICY_TABLE["exact"].knows
+    about: str = POLICY_TABLE["exact"].about
 
     def __post_init__(self):
         whole_number("nodes of exact", self.nodes)

@@ -13,6 +13,7 @@ from numba import njit
 
 from ..costs import fitness
 from ..errors import InputError
+from ..listing import POLICY_TABLE
 from .contract import Decision, chance
 
 
@@ -36,9 +37,9 @@ class GA:
     mutation: float = 0.2  # probability that an individual mutates, each gene then with probability 1 / I
     convergence: int = 10
     name: str = "ga"
-    label: str = "Proposed (GA)"
-    knows: ClassVar[str] = "past"
-    about: str = "the paper's Algorithm 1, a genetic algorithm at every miss; good as the method under test"
+    label: str = POLICY_TABLE["ga"].label
+    knows: ClassVar[str] = POLICY_TABLE["ga"].knows
+    about: str = POLICY_TABLE["ga"].about
 
     def __post_init__(self):
         for name, least in (("population", 2), ("generations", 0), ("tournament", 1), ("convergence", 0)):

@@ -14,6 +14,7 @@ from numba import njit
 from ..costs import active_cycle, deployment_cost, eviction_cost, fetch_delay_s, switching_delay_s, total_cost
 from ..demand import Trace
 from ..errors import InputError
+from ..listing import described
 from ..scenario import Scenario
 from .contract import Bound, Decision, Prices, aim
 from .deployments import Deployments
@@ -41,18 +42,7 @@ class OptimalOnline(Bound):
     """
 
     knows: ClassVar[str] = "popularity"
-    names: ClassVar = {
-        "cost": (
-            "optimal-online",
-            "Optimal online",
-            "least average cost for a known popularity; the mark for any online policy",
-        ),
-        "delay": (
-            "optimal-online-delay",
-            "Optimal online, for delay",
-            "least average delay for a known popularity, whatever it costs; the mark for what users wait",
-        ),
-    }
+    names: ClassVar = {"cost": described("optimal-online"), "delay": described("optimal-online-delay")}
 
     def admit(self, scenario: Scenario):
         """Raise InputError for a reading that it is not defined under."""
