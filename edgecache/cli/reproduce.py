@@ -173,10 +173,13 @@ def _end_processes(run: str) -> None:
 
 def _execute(path: Path, staging: Path, parameters: dict) -> tuple[str, str]:
     """Run one notebook into the folder `staging`; its name and where the time went."""
+    import logging
+
     import nbformat
     from nbclient.exceptions import DeadKernelError
 
     papermill = require("papermill", "notebooks", "edgecache reproduce")
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it reports is raised too
     os.environ["TQDM_POSITION"] = str(int(path.stem[:2]) % 2)  # the terminal's line for this notebook's progress bars
     parameters = _declared(path, parameters, papermill.inspect_notebook(str(path)))
     parameters |= {"figures_folder": str(staging / "figures"), "results_folder": str(staging / "results")}
