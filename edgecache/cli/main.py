@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from ..errors import InputError
+from ..errors import InputError, require
 from ..listing import POLICY_TABLE
 from .measuring import profile, replay
 from .options import names, scenario_of, scenario_options
@@ -146,6 +146,8 @@ def reproduce(**options: Any) -> None:
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, or only print its address.")
 def app(port: int | None, browser: bool) -> None:
     """Serve the explorer as a page on this machine alone, until Ctrl-C. Every visitor has separate settings."""
+    for module in ("voila", "ipywidgets", "seaborn"):
+        require(module, "app", "the page")
     from ..explorer.app import serve
 
     serve(port, browser)
