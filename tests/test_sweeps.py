@@ -5,11 +5,9 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from click.testing import CliRunner
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 from support.cases import random_scenario
@@ -26,8 +24,6 @@ from edgecache import (
     sweep,
     write_table,
 )
-from edgecache.cli import reproduce
-from edgecache.cli.main import cli
 from edgecache.errors import TooManyDeployments
 from edgecache.policies import find_policy
 from edgecache.sweeps import OUTCOMES
@@ -173,32 +169,6 @@ def test_a_sweep_leaves_its_dask_cluster(cluster):
     before = set(cluster.scheduler.clients)
     sweep(None, ["lru"], 1, SCENARIO, progress=False, dask=cluster.scheduler_address)
     assert set(cluster.scheduler.clients) == before
-
-
-def test_reproduce_on_a_dask_cluster_gives_the_same_files(cluster, tmp_path, monkeypatch):
-    """Of notebook 03 the first sweep, its tables and one figure: the second sweep differs in the parameter alone.
-
-    Figures are drawn from the tables as written, and test_figures.py has it that the same table gives the same bytes.
-    """
-    notebook = nbformat.read(reproduce.NOTEBOOKS / "03-resource-sweeps.ipynb", 4)
-    (second,) = [place for place, cell in enumerate(notebook.cells) if cell.source.startswith("## Fig. 3b")]
-    notebook.cells, drawn = notebook.cells[:second], 0
-    for cell in notebook.cells:
-        if cell.source.rsplit("\n", 1)[-1].startswith("figures.save("):
-            drawn += 1
-            cell.source = cell.source if drawn == 1 else cell.source.replace("figures.save(", "# figures.save(")
-    (tmp_path / "notebooks").mkdir()
-    nbformat.write(notebook, tmp_path / "notebooks/03-resource-sweeps.ipynb")
-    monkeypatch.setattr(reproduce, "NOTEBOOKS", tmp_path / "notebooks")
-    before = cluster.scheduler.transition_counter
-    for out, arguments in (("here", ["--jobs", "1"]), ("cluster", ["--dask", cluster.scheduler_address])):
-        done = CliRunner().invoke(cli, ["reproduce", "--quick", "--out", str(tmp_path / out), *arguments])
-        assert done.exit_code == 0, done.exception
-    assert cluster.scheduler.transition_counter > before, "the cluster had nothing to do"
-    files = sorted(path.relative_to(tmp_path / "here") for path in (tmp_path / "here").rglob("*.*") if path.suffix != ".ipynb")
-    assert sorted(path.suffix for path in files) == [".csv"] * 3 + [".pdf", ".png"]
-    for path in files:
-        assert (tmp_path / "here" / path).read_bytes() == (tmp_path / "cluster" / path).read_bytes(), path
 
 
 def test_progress_bar_is_shown_when_asked():

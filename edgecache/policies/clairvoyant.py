@@ -9,6 +9,7 @@ from numba import njit
 from ..accounting import Charges
 from ..demand import Trace
 from ..errors import TooManyDeployments
+from ..listing import described
 from ..scenario import Scenario
 from .contract import CLAIRVOYANT, Bound, Decision, Deployment, PlannerTables
 from .deployments import Deployments
@@ -44,14 +45,7 @@ class Clairvoyant(Bound):
     """
 
     knows: ClassVar[str] = "future"
-    names: ClassVar = {
-        "cost": ("clairvoyant", "Clairvoyant", "knows the future, the least cost of the whole trace; the floor under every policy"),
-        "delay": (
-            "clairvoyant-delay",
-            "Clairvoyant, for delay",
-            "knows the future, the least delay of the whole trace; the floor under what users wait",
-        ),
-    }
+    names: ClassVar = {"cost": described("clairvoyant"), "delay": described("clairvoyant-delay")}
 
     def prepare(self, scenario: Scenario, trace: Trace) -> "ClairvoyantPlan":
         """The planner of one trace."""

@@ -14,6 +14,7 @@ from numba import njit
 
 from ..accounting import Charges
 from ..errors import whole_number
+from ..listing import POLICY_TABLE
 from .contract import EXACT, Decision, Deployment, PlannerTables
 from .knapsack import FEW, NODES, best_subset, search
 
@@ -45,9 +46,9 @@ class Exact:
 
     nodes: int = NODES
     name: str = "exact"
-    label: str = "Exact"
-    knows: ClassVar[str] = "past"
-    about: str = "optimum of the decision that the GA searches; a yardstick for any myopic method"
+    label: str = POLICY_TABLE["exact"].label
+    knows: ClassVar[str] = POLICY_TABLE["exact"].knows
+    about: str = POLICY_TABLE["exact"].about
 
     def __post_init__(self):
         whole_number("nodes of exact", self.nodes)

@@ -15,6 +15,7 @@ from deap import algorithms, base, tools
 
 from ..accounting import Charges
 from ..errors import InputError, PolicyError, whole_number
+from ..listing import POLICY_TABLE
 from .contract import Decision
 from .genetic_compiled import GeneticTables, algorithm1, best_met
 from .genetic_operators import Operators
@@ -81,9 +82,9 @@ class GA:
     mutation: float = 0.2
     convergence: int = 10
     name: str = "ga"
-    label: str = "Proposed (GA)"
-    knows: ClassVar[str] = "past"
-    about: str = "the paper's Algorithm 1, a genetic algorithm at every miss; good as the method under test"
+    label: str = POLICY_TABLE["ga"].label
+    knows: ClassVar[str] = POLICY_TABLE["ga"].knows
+    about: str = POLICY_TABLE["ga"].about
     operators: Callable[[Decision], base.Toolbox] | None = None
 
     def __post_init__(self):

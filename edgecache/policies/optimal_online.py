@@ -15,6 +15,7 @@ from numba import njit
 from ..accounting import Charges
 from ..demand import Trace
 from ..errors import InputError
+from ..listing import described
 from ..scenario import Scenario
 from .contract import ONLINE, Bound, Decision, Deployment, Floats, PlannerTables
 from .deployments import Deployments
@@ -64,18 +65,7 @@ class OptimalOnline(Bound):
     """
 
     knows: ClassVar[str] = "popularity"
-    names: ClassVar = {
-        "cost": (
-            "optimal-online",
-            "Optimal online",
-            "least average cost for a known popularity; the mark for any online policy",
-        ),
-        "delay": (
-            "optimal-online-delay",
-            "Optimal online, for delay",
-            "least average delay for a known popularity, whatever it costs; the mark for what users wait",
-        ),
-    }
+    names: ClassVar = {"cost": described("optimal-online"), "delay": described("optimal-online-delay")}
 
     def admit(self, scenario: Scenario) -> None:
         """Raise InputError for a reading that it is not defined under."""

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import write_table
+from ..files import replacing, write_table
 from .profiles import PHASES, Profile
 
 FILES = ("records.csv", "summary.csv", "machine.json")
@@ -58,7 +58,7 @@ def write_profile(profile: Profile, path: Path) -> Profile:
     profile = Profile(_read_table(records), profile.about)  # the other files are made of the records as written
     with naming(companion(path, "summary.csv")):
         write_table(profile.summary, companion(path, "summary.csv"))
-    with naming(machine), whole(machine) as part:
+    with naming(machine), replacing(machine) as part:
         part.write_text(json.dumps(profile.about, indent=2) + "\n")
     with naming(path):
         write_table(profile.catalogue(), path)
