@@ -214,7 +214,7 @@ def test_views_show_what_they_are_called(page):
 
 def test_an_eviction_is_explained_on_selection(page):
     page.view("timeline")
-    page.page.get_by_label("Policy looked at").select_option("LFU")
+    page.page.get_by_label("Policy shown").select_option("LFU")
     page.says("'lfu', 0)")
     page.page.get_by_role("button", name="Next eviction").click()
     run = ec.simulate(ec.Scenario(), "lfu", 0)
