@@ -13,10 +13,10 @@ BANDWIDTH_GBPS = 10.0  # the paper's
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure of this machine: its name, what it says, its numbers as printed, and the files behind it."""
+    """A figure of this machine: its name, its caption, its numbers as printed, and the files behind it."""
 
     name: str
-    says: str
+    caption: str
     printed: str
     tables: tuple[str, ...]
 
@@ -31,18 +31,18 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
     found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
     waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
     note = profiling.measured_note(found, BANDWIDTH_GBPS)
-    save(profiling.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures")
-    says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
-    shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
+    save(profiling.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures", names)
+    caption = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
+    shown = [Shown("fig1-service-delay-here", caption, found.told(), tuple(names))]
     if (file := beside(profile, "replay.csv")).exists():
         played = replay.read_replay(file)
         compared = replay.compared(played)
         note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
-        save(profiling.replay(played, compared, note), "replay-here", site / "figures")
-        says = (
+        save(profiling.replay(played, compared, note), "replay-here", site / "figures", [file.name])
+        caption = (
             "Mean service delays as the simulator predicts them and as measured on the real networks of this machine, side by side"
         )
-        shown.append(Shown("replay-here", says, replay.told(compared), (file.name,)))
+        shown.append(Shown("replay-here", caption, replay.told(compared), (file.name,)))
         names.append(file.name)
     for name in names:
         shutil.copyfile(profile.with_name(name), site / "tables" / name)

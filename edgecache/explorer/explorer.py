@@ -99,8 +99,9 @@ class Explorer(Panel):
     @property
     def setting(self) -> Setting:
         """What the views show."""
-        call = state.scenario_call(self.reading.value, self.scenario, self._file)
-        return Setting(self.scenario, self.seed.value, tuple(self.names), call)
+        scenario = self.scenario
+        call = state.scenario_call(self.reading.value, scenario, self._file)
+        return Setting(scenario, self.seed.value, tuple(self.names), call)
 
     async def settled(self) -> None:
         """Wait until the sweep under way, if any, has ended."""
@@ -132,15 +133,20 @@ class Explorer(Panel):
             named = Scenario.named(values["reading"])
             values = {name: getattr(named, name) for name in OPEN} | values
         with self._quietly():
-            for name in [name for name in values if name in self.sliders]:
-                move(self.sliders[name], name, values[name])
-            whole_number("slot", values.get("slot", 0), least=0, most=self.slots.value - 1)
-            self.slot.max = self.slots.value - 1
-            for name in [name for name in values if name not in self.sliders]:
-                self.settings[name].value = values[name]
+            self._move(values)
             for name, box in self.policies.items():
                 box.value = box.value if policies is None else name in policies
         self._redraw()
+
+    def _move(self, values: dict[str, Any]) -> None:
+        for name, slider in self.sliders.items():
+            if name in values:
+                move(slider, name, values[name])
+        whole_number("slot", values.get("slot", 0), least=0, most=self.slots.value - 1)
+        self.slot.max = self.slots.value - 1
+        for name, value in values.items():
+            if name not in self.sliders:
+                self.settings[name].value = value
 
     def _reset(self) -> None:
         self._models, self._file = self._first
@@ -248,17 +254,14 @@ class Explorer(Panel):
             self._clear()
             self.picture.value, self._view_shown = before, view if before else ""
             self.status.value = "<p>The sweep before, until this one is done.</p>" if before else ""
-            self._sweep(views.sweeping(setting, *self._swept()))
+            values = next(control.sweep for control in CONTROLS if control.name == self.over.value)
+            self._sweep(views.sweeping(setting, self.over.value, values))
 
     def _pinned_comparison(self, setting: Setting) -> tuple[pd.DataFrame | None, str]:
         """The pinned comparison and what changed since, where something did."""
         if self.pinned is None or (setting.scenario, setting.seed) == (self.pinned_scenario, self.pinned_seed):
             return None, ""
         return self.pinned, state.changes_since(self.pinned_scenario, self.pinned_seed, setting.scenario, setting.seed)
-
-    def _swept(self) -> tuple[str, tuple[float, ...]]:
-        """The parameter to sweep over, and its values."""
-        return next((control.name, control.sweep) for control in CONTROLS if control.name == self.over.value)
 
     def _sweep(self, steps: Iterator[float | View]) -> None:
         """Take the steps of a sweep: in a kernel one by one, so that changes are noticed in between; else at once."""

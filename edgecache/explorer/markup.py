@@ -36,13 +36,15 @@ def comparison_rows(table: pd.DataFrame, before: pd.DataFrame | None) -> str:
         rows.append(f'<tr><th scope="row">{escape(label(policy))}</th>')
         for column, (_, form) in columns.items():
             cell = form.format(values[policy][column]) + _difference(column, apart[policy].get(column, 0.0), policy)
-            if policy in earlier:
-                cell += f'<span class="was">was {form.format(earlier[policy][column])}</span>'
-            rows.append(f"<td>{cell.replace('nan%', 'none').replace('nan', 'none')}</td>")
+            was = f'<span class="was">was {form.format(earlier[policy][column])}</span>' if policy in earlier else ""
+            rows.append(f"<td>{cell}{was}</td>".replace("nan%", "none").replace("nan", "none"))
         rows.append("</tr>")
+    return scrolling("The policies compared", f"<table>{_head(columns)}<tbody>{''.join(rows)}</tbody></table>")
+
+
+def _head(columns: dict[str, tuple[str, str]]) -> str:
     titles = "".join(f'<th scope="col">{title}</th>' for title, _ in columns.values())
-    head = f'<table><thead><tr><th scope="col">Policy</th>{titles}</tr></thead>'
-    return scrolling("The policies compared", f"{head}<tbody>{''.join(rows)}</tbody></table>")
+    return f'<thead><tr><th scope="col">Policy</th>{titles}</tr></thead>'
 
 
 def _difference(column: str, more: float, policy: str) -> str:

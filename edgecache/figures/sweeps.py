@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from ..scenario import Scenario
 from ..statistics import summarise
-from .style import BOUND_CLASS, FLOOR, LABELS, STYLE, WIDTH, add_note, bound_lines, is_bound, panels, policy_styles
+from .style import BOUND_CLASS, FLOOR, LABELS, STYLE, WIDTH, add_note, base_policy, bound_lines, panels, policy_styles
 
 USERS = ("service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh")  # what users feel, and what the operator pays beside the cost
 
@@ -143,13 +143,20 @@ def _legend(figure: Figure, axes: Iterable[Axes], columns: int) -> None:
     figure.legend(handles[::-1], labels[::-1], loc="outside upper center", ncols=columns, columnspacing=1.0, handletextpad=0.4)
 
 
+BOUND_NOTE = {
+    "clairvoyant": "floor: every request known",
+    "optimal-online": "best online: true popularity known, a bound only where costs are booked by it",
+}
+
+
 def _trend_note(figure: Figure, table: pd.DataFrame, cloud: pd.Series) -> str:
     between = "\n" if figure.get_figwidth() < 2 * WIDTH else " "
     note = f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications;{between}"
     note += "marker sizes tell coinciding curves apart"
-    if table["policy"].map(is_bound).any():
-        note += "\nfloor: every request known; best online: true popularity known, a bound only where costs are booked by it; "
-        note += f"both {BOUND_CLASS}"
+    bounds = {name.removesuffix("-delay") for name in map(base_policy, table["policy"].unique())} & BOUND_NOTE.keys()
+    if bounds:
+        note += "\n" + "; ".join(text for name, text in BOUND_NOTE.items() if name in bounds)
+        note += f"; {'both' if len(bounds) > 1 else 'a bound'} {BOUND_CLASS}"
     if len(cloud):
         note += f"\nhollow: the cloud serves more requests than at the default, up to {cloud.max():.0%}; "
         note += "costs and delays leave them out"
@@ -185,7 +192,7 @@ def _boxes(axis: Axes, boxes: pd.DataFrame, outcome: str, xlabel: str, ylabel: s
 
 
 _BOX_NOTE = "boxes: quartiles, line: median, dot: mean, whiskers: 5th to 95th percentile"
-_ACROSS_NOTE = f"lines across: mean floor (every request known) and mean best online (true popularity known), {BOUND_CLASS}"
+_ACROSS_NOTE = f"lines across: mean floor (every request known), mean best online (popularity known), {BOUND_CLASS}"
 
 
 def cost_boxes(boxes: pd.DataFrame, xlabel: str | None = None) -> Figure:

@@ -92,7 +92,7 @@ def framework() -> Figure:
         arrow((34, 32.5), (16, 29), "2  hit: waits k", (23.6, 33.2), hit)
         arrow((55, 31), (55, 26), "3  miss", (56.5, 28.5), miss, ha="left")
         arrow((64, 21.5), (84, 21.5), "4  ask for the model", (75.5, 19.5), miss)
-        arrow((84, 27), (64, 33.5), "5  transmission 8 \N{MULTIPLICATION SIGN} size / B", (75.5, 34), miss)
+        arrow((84, 27), (64, 33.5), "5  transmission\n8 \N{MULTIPLICATION SIGN} size / B", (75.5, 35), miss)
         arrow((49, 26), (49, 31), "evict, deploy", (47.8, 28.5), miss, ha="right")
         arrow((49, 17.5), (49, 13.5), "within", (50.5, 15.5), "0.35", ha="left")
         arrow((34, 31.4), (16, 18.5), "6  I/O l, then\ninference k", (25.4, 20.5), miss)

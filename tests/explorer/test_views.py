@@ -13,7 +13,7 @@ from edgecache.analysis.comparison import comparison, ranking, scarcity
 from edgecache.explorer.controls import DEFAULT
 from edgecache.explorer.views import Setting, capacity, compare, comparison_table, convergence, simulated, sweeping, timeline
 from edgecache.figures import runs
-from edgecache.figures.style import base_policy, label
+from edgecache.figures.style import BOUND_CLASS, base_policy, label
 
 SMALL = Setting(Scenario(slots=15, gpu_memory_gb=6), 2, ("lru", "ga", "clairvoyant"), "ec.Scenario(slots=15, gpu_memory_gb=6)")
 OTHER = Setting(Scenario.named("delay", slots=10), 0, ("lfu-da", "ga", "lru", "exact"), "ec.Scenario.named('delay', slots=10)")
@@ -106,13 +106,13 @@ def test_words_and_table_of_a_comparison_are_those_of_its_runs():
     view = compare(SMALL)
     table = comparison({name: simulate(SMALL.scenario, name, SMALL.seed) for name in SMALL.policies})
     pd.testing.assert_frame_equal(view.table, table)
-    assert view.sentences == (ranking(table), scarcity(table))
+    assert view.sentences == (ranking(table), scarcity(table), f"Bounds hold {BOUND_CLASS}.")
 
 
 def test_a_comparison_held_against_another_says_since_when_and_shows_what_was():
     before = comparison_table(Setting(SMALL.scenario.vary(gpu_memory_gb=12), 2, SMALL.policies, ""))
     view = compare(SMALL, before, "Since then:")
-    assert view.sentences[2].startswith("Since then: The ranking by cost")
+    assert view.sentences[3].startswith("Since then: The ranking by cost")
     page, was = Page(view.rows), before.set_index("policy")
     assert f"was {was.loc['lru', 'total_cost']:.4g}" in page.text and len(page.all("span")) == 8 * 3
     assert "the pinned view" in [text.get_text() for text in view.figure.legends[0].get_texts()]

@@ -1,4 +1,4 @@
-"""Every committed figure is what its committed tables give, drawn again now."""
+"""Every committed figure is what its committed tables give, drawn again now, and no text leaves it."""
 
 import io
 from functools import cache
@@ -10,6 +10,7 @@ import pytest
 import yaml
 from matplotlib import rc_context
 from PIL import Image
+from support.layout import texts_of, texts_outside
 
 from edgecache import PAPER, Scenario, reductions, sweep
 from edgecache.claims.design import read_readings
@@ -130,9 +131,33 @@ def test_a_committed_figure_is_what_its_tables_give(name):
     """Nearly every pixel is equal; a few may differ where another processor rounds otherwise."""
     file = io.BytesIO()
     with rc_context(STYLE):
-        REDRAWN[name]().savefig(file, format="png")
+        figure = REDRAWN[name]()
+        figure.savefig(file, format="png")
+    figure.set_layout_engine("none")
     redrawn, committed = (np.asarray(Image.open(png).convert("RGB"), dtype=int) for png in (file, ROOT / f"figures/{name}.png"))
     assert redrawn.shape == committed.shape
     apart = (np.abs(redrawn - committed).max(axis=2) > 8).mean()
     assert apart < 1e-4, f"figures/{name}.png is stale: {apart:.2%} of its pixels differ"
-    assert all((RESULTS / source).exists() for source in source_tables(ROOT / f"figures/{name}.png"))
+    assert len(texts_of(figure)) > 5 and not texts_outside(figure)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_committed_figure_names_its_tables(name):
+    """By the rules of data/README.md: the table of its name, and for twins and the headline that of their sweep."""
+    tables = {
+        "fig2-framework": [],
+        "headline-cost-and-delay-vs-gpu-memory": ["fig3b-cost-vs-gpu-memory.csv"],
+        "optimality-growth": ["scaling.csv"],
+        "readings-ledger": ["claims.csv"],
+        "readings-heat-map": ["readings-best.csv", "claims.csv", "readings.parquet"],
+        "readings-headline": ["readings.parquet"],
+    }
+    own = name.replace("-users-vs", "-cost-vs")
+    assert source_tables(ROOT / f"figures/{name}.png") == tables.get(name, [f"{own}.csv"])
+
+
+def test_a_stale_figure_is_noticed(monkeypatch):
+    stale = table("fig3a-cost-vs-storage").assign(total_cost=lambda rows: 1.01 * rows["total_cost"])
+    monkeypatch.setitem(REDRAWN, "fig3a-cost-vs-storage", lambda: sweeps.trends(stale))
+    with pytest.raises(AssertionError, match=r"fig3a-cost-vs-storage\.png is stale"):
+        test_a_committed_figure_is_what_its_tables_give("fig3a-cost-vs-storage")
