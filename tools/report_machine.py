@@ -28,21 +28,21 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
     """
     if not profile.exists():
         return []
-    found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
-    waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
-    note = profiling.measured_note(found, BANDWIDTH_GBPS)
-    save(profiling.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures", names)
-    caption = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
-    shown = [Shown("fig1-service-delay-here", caption, found.told(), tuple(names))]
-    if (file := beside(profile, "replay.csv")).exists():
-        played = replay.read_replay(file)
-        compared = replay.compared(played)
-        note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
-        save(profiling.replay(played, compared, note), "replay-here", site / "figures", [file.name])
-        caption = (
-            "Mean service delays as the simulator predicts them and as measured on the real networks of this machine, side by side"
-        )
-        shown.append(Shown("replay-here", caption, replay.told(compared), (file.name,)))
+    measured, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
+    file = beside(profile, "replay.csv")
+    replayed = replay.read_replay(file) if file.exists() else None  # read before anything is drawn
+    delays_s = delays.service_delays(measured.fig1_records(BANDWIDTH_GBPS))
+    note = profiling.measured_note(measured, BANDWIDTH_GBPS)
+    name = "fig1-service-delay-here"
+    save(profiling.service_delay(delays_s, note, measured.load), name, site / "figures", names)
+    caption = f"Fig. 1 as measured on this machine, {measured.machine}: first and preloaded service delay of real networks"
+    shown = [Shown(name, caption, measured.told(), tuple(names))]
+    if replayed is not None:
+        summary = replay.compared(replayed)
+        note = f"one trace of {summary['requests'].iloc[0]} requests against real networks on {measured.machine}"
+        save(profiling.replay(replayed, summary, note), "replay-here", site / "figures", [file.name])
+        caption = "Mean service delays on this machine's real networks: predicted by the simulator, and measured"
+        shown.append(Shown("replay-here", caption, replay.told(summary), (file.name,)))
         names.append(file.name)
     for name in names:
         shutil.copyfile(profile.with_name(name), site / "tables" / name)

@@ -93,24 +93,35 @@ def upload(explorer, name, content):
 
 
 def test_every_stop_of_every_slider_gives_its_scenario_or_a_sentence(undrawn):
+    """The scenario at every stop; the view at the ends, and on both sides of where a server becomes impossible."""
     needy = make_catalogue(a=(30, 3, 0.1, 1, 1), b=(60, 5, 0.2, 9, 1), c=(150, 11, 0.4, 30, 2))
-    explorer, said = Explorer(slots=10, view="capacity", policies=["lru"]), set()
+    explorer, limited = Explorer(slots=10, view="capacity", policies=["lru"]), set()
     explorer._models = needy
     for control in CONTROLS:
         slider = explorer.sliders[control.name]
         start, stops = slider.value, [stop for _, stop in slider.options]
         assert set(control.stops) <= set(stops) and stops == sorted(stops)
+        possible = []
         for stop in stops:
-            slider.value = stop
-            if problem(explorer):
-                said.add(control.name)
+            with explorer._quietly():
+                slider.value = stop
+            try:
+                assert control.name == "seed" or getattr(explorer.scenario, control.name) == stop
+                possible.append(True)
+            except InputError:
+                possible.append(False)
+        edges = {0, len(stops) - 1, *np.flatnonzero(np.diff(possible)), *(1 + np.flatnonzero(np.diff(possible)))}
+        for edge in edges:
+            slider.value = stops[edge]
+            explorer._redraw()
+            if possible[edge]:
+                assert not problem(explorer) and len(explorer.table) == explorer.slots.value
+            else:
+                limited.add(control.name)
                 assert problem(explorer).startswith("no model of the catalogue fits")
                 assert explorer.figure is None and explorer.table.empty and not explorer.line and not explorer.picture.value
-            else:
-                assert control.name == "seed" or getattr(explorer.scenario, control.name) == stop
-                assert len(explorer.table) == explorer.slots.value
         slider.value = start
-    assert said == {"storage_gb", "gpu_memory_gb", "energy_capacity_kw"}
+    assert limited == {"storage_gb", "gpu_memory_gb", "energy_capacity_kw"}
 
 
 def test_every_view_is_drawn_at_both_ends_of_the_sliders(monkeypatch):
@@ -386,7 +397,7 @@ BAD = {
     "short": (GOOD + b"more,1\n", "2 cells, but the header has 6"),
     "cell": (HEADER.encode() + b"x" * 200_000 + b",1,1,1,1,1\n", "cannot read the catalogue bad.csv"),
     "bytes": (GOOD + b" " * LARGEST, f"a catalogue may have {LARGEST}"),
-    "models": ((HEADER + "".join(f"m{i},1,1,0,0,0\n" for i in range(20_000))).encode(), "20000 models"),
+    "models": ((HEADER + "".join(f"m{i},1,1,0,0,0\n" for i in range(1001))).encode(), "1001 models"),
 }
 
 
@@ -448,7 +459,7 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are():
         assert not problem(explorer) and explorer.picture.value
 
 
-@pytest.mark.parametrize("models", [1, 40, 100])
+@pytest.mark.parametrize("models", [1, 40])
 def test_a_catalogue_of_one_model_or_of_many_works_in_every_view(models, monkeypatch):
     monkeypatch.setattr(runs, "png", lambda figure: IMAGE)
     monkeypatch.setattr(views, "SWEEP_REQUESTS", 1)
