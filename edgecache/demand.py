@@ -161,7 +161,7 @@ def _popularity(given, model: npt.NDArray[np.int64], catalogue: Catalogue | None
     if given is None:
         if catalogue is None:
             raise InputError("a trace needs the popularity of its models, or the catalogue to count them by")
-        if len(model) and not (0 <= model.min() and model.max() < len(catalogue)):
+        if len(model) and not (model.min() >= 0 and model.max() < len(catalogue)):
             raise InputError(f"the models of a trace must lie between 0 and {len(catalogue) - 1}")
         given = np.bincount(model, minlength=len(catalogue)) if len(model) else np.ones(len(catalogue))
     try:

@@ -115,7 +115,8 @@ _SEEN_I1, _SEEN_F1, _SEEN_F2 = (
 )
 _RUNS = types.NamedTuple(
     (
-        _SEEN_I1, _I1, _I1, _I1, _F2, _F2, _F2, _F2, MODEL_TYPE[:, ::1], SERVER_TYPE[:, ::1], _SEEN_F2, _F2, _SEEN_F2, _SEEN_F1, _SEEN_F1,
+        _SEEN_I1, _I1, _I1, _I1, _F2, _F2, _F2, _F2, MODEL_TYPE[:, ::1], SERVER_TYPE[:, ::1],
+        _SEEN_F2, _F2, _SEEN_F2, _SEEN_F1, _SEEN_F1,
         _F1, _F1, _SEEN_F1, types.float64, types.boolean, types.boolean, _I1, _I1, types.uint64[::1],
     ),
     _Runs,

@@ -58,7 +58,7 @@ class Simulation:
         -------
         dict of str to float
             Costs are means over slots; `service_delay_s` is the mean over the requests that the edge served, `service_delay_all_s`
-            over all requests, the cloud's included (both NaN without any). `hit_ratio` and `cloud_share` are shares of the requests.
+            over all requests, the cloud's included (both NaN without any). `hit_ratio` and `cloud_share` are shares of requests.
             `fetched_gb`, `energy_kwh`, `requests` and `cloud_requests` are sums. Delays are those of an idle server: no queueing.
         """
         slots, requests = self.trace.slots, len(self.trace)
@@ -191,7 +191,7 @@ class Simulation:
 
 
 @njit(cache=True)
-def add_up(
+def add_up(  # noqa: C901, a compiled kernel
     slots, models, outcome, evictions, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
     inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
 ):  # fmt: skip

@@ -30,8 +30,8 @@ OPEN = ("w1", "w2", "beta", "arrival_rate", "zipf")  # the numbers that the pape
 # What each named reading changes of the defaults, see Scenario.named.
 NAMED: dict[str, dict[str, Any]] = {
     "literal": {},
-    # reading 2535 of the 20,000 of `make readings`, the one of most claims; data/results/readings.parquet has it, and a test holds the
-    # two together
+    # reading 2535 of the 20,000 of `make readings`, the one of most claims; data/results/readings.parquet has it,
+    # and a test holds the two together
     "closest": {
         "charge": "absence",
         "active_cycle": "slots",

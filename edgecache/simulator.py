@@ -103,8 +103,8 @@ def deploy(models, server, index):
 def serve(requests, following, models, server, outcome, by_request):
     """Serve the requests from `server.clock` on, up to the next miss. Returns the missed model, or DONE at the end.
 
-    `following` holds the number of each request's next for the same model, or nothing where no one asks for the future. The deployed
-    models stand in a queue, in the order of their deployment or `by_request` of their last request.
+    `following` holds the number of each request's next for the same model, or nothing where no one asks for the future. The
+    deployed models stand in a queue, in the order of their deployment or `by_request` of their last request.
     """
     now = server[0]
     for clock in range(now.clock, requests.size):
@@ -385,7 +385,7 @@ class Game:
         return policy.name
 
     def _play_compiled(self, planner: Compilable, models, server, outcome, evictions) -> str:
-        """Play a planner of this package in the compiled loop; what that leaves undecided, the planner decides. Returns its name."""
+        """Play a planner of this package in the compiled loop, which leaves it the decisions that take long. Returns its name."""
         trace, decisions, clock = self.charges.trace, 0, 0
         while clock < len(trace):
             tables, last = planner.tables(clock, decisions)

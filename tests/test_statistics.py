@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
-from edgecache import InputError, Scenario, box_statistics, reductions, summarise, sweep
+from edgecache import InputError, Scenario, box_statistics, reductions, summarise, sweep_by_slot
 from edgecache.statistics import interval, varied_parameters
 from edgecache.sweeps import OUTCOMES
 
@@ -113,7 +113,7 @@ def test_box_statistics_by_hand():
 @pytest.fixture(scope="module")
 def tables():
     vary = {"storage_gb": [60, 120], "charge": ["eviction", "miss"]}
-    return sweep(vary, ["random", "lru", "ga"], 3, Scenario(slots=25), seed=4, by="both", progress=False, jobs=1)
+    return sweep_by_slot(vary, ["random", "lru", "ga"], 3, Scenario(slots=25), seed=4, progress=False, jobs=1)
 
 
 def test_box_statistics_pool_all_slots_of_all_replications(tables):

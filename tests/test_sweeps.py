@@ -22,6 +22,7 @@ from edgecache import (
     simulate,
     summarise,
     sweep,
+    sweep_by_slot,
     write_table,
 )
 from edgecache.errors import TooManyDeployments
@@ -36,7 +37,7 @@ POLICIES = ["random", "lru", "ga"]
 
 @pytest.fixture(scope="module")
 def tables():
-    return sweep(VARY, POLICIES, 3, SCENARIO, seed=4, by="both", **QUIET)
+    return sweep_by_slot(VARY, POLICIES, 3, SCENARIO, seed=4, **QUIET)
 
 
 # ---- shape, columns, order
@@ -89,11 +90,11 @@ def test_slots_aggregate_to_replications(tables):
 def test_by_gives_one_of_both(tables):
     options = dict(vary=VARY, policies=POLICIES, replications=3, scenario=SCENARIO, seed=4, **QUIET)
     assert_frame_equal(sweep(**options), tables[0], check_exact=True)
-    assert_frame_equal(sweep(by="slot", **options), tables[1], check_exact=True)
+    assert_frame_equal(sweep(**options), tables[0], check_exact=True)
 
 
 def test_slots_may_differ_between_points():
-    means, slots = sweep({"slots": [3, 7]}, ["lru"], 2, by="both", **QUIET)
+    means, slots = sweep_by_slot({"slots": [3, 7]}, ["lru"], 2, **QUIET)
     assert means["slots"].tolist() == [3, 3, 7, 7]
     assert slots["slot"].tolist() == [*range(3)] * 2 + [*range(7)] * 2
 
@@ -125,7 +126,7 @@ def test_another_seed_another_table():
 
 def test_same_numbers_at_any_number_of_processes(tables):
     for jobs in (2, -1):
-        means, slots = sweep(VARY, POLICIES, 3, SCENARIO, seed=4, by="both", progress=False, jobs=jobs)
+        means, slots = sweep_by_slot(VARY, POLICIES, 3, SCENARIO, seed=4, progress=False, jobs=jobs)
         assert_frame_equal(means, tables[0], check_exact=True)
         assert_frame_equal(slots, tables[1], check_exact=True)
 
@@ -152,7 +153,7 @@ def cluster():
 
 
 def test_same_numbers_on_a_dask_cluster(tables, cluster):
-    means, slots = sweep(VARY, POLICIES, 3, SCENARIO, seed=4, by="both", progress=False, dask=cluster.scheduler_address)
+    means, slots = sweep_by_slot(VARY, POLICIES, 3, SCENARIO, seed=4, progress=False, dask=cluster.scheduler_address)
     assert_frame_equal(means, tables[0], check_exact=True)
     assert_frame_equal(slots, tables[1], check_exact=True)
 
@@ -240,7 +241,7 @@ def test_a_lower_bound_has_no_slots(large, policy, by):
 
 
 def test_approximations_have_slots(large):
-    slots = sweep(None, [FEW["optimal-online"]], 1, large[0], by="slot", **QUIET)
+    slots = sweep_by_slot(None, [FEW["optimal-online"]], 1, large[0], **QUIET)[1]
     assert set(slots["policy"]) == {"optimal-online-approximate"} and len(slots) == 20
 
 

@@ -51,7 +51,7 @@ class Clairvoyant(Bound):
         """The planner of one trace."""
         return self.compiled(Charges.of(scenario, trace))
 
-    def compiled(self, charges: Charges, rng: np.random.Generator | None = None) -> "ClairvoyantPlan":  # noqa: ARG002, draws nothing
+    def compiled(self, charges: Charges, rng: np.random.Generator | None = None) -> "ClairvoyantPlan":
         """The planner of one trace, which the compiled loop can read too."""
         charges = self.goal_charges(charges)
         deployments = Deployments.of(charges.scenario.catalogue.needs, charges.scenario.capacities, limit=self.limit)
@@ -107,7 +107,7 @@ class ClairvoyantPlan:
         price = self.costs.holding[request] - self.costs.evicting[request]
         return d.members[d.best_decision(values, price, d.state(decision.deployed), decision.requested, self.slack)]
 
-    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:  # noqa: ARG002, the future does not depend on them
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
         """The tables for the decisions after request number `clock`, and the request number until which they hold."""
         self._reach(min(clock, len(self.trace) - 1))
         d, scenario = self.deployments, self.charges.scenario

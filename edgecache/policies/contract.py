@@ -269,7 +269,7 @@ class Compilable(Planner, Protocol):
     """A planner whose decisions the compiled loop takes from tables."""
 
     def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
-        """The tables for what follows request number `clock` and so many decisions, and the request number until which they hold."""
+        """The tables from request number `clock` and so many decisions on, and the request number until which they hold."""
         ...
 
 

@@ -38,8 +38,8 @@ class Deployments:
     def of(cls, needs: np.ndarray, capacities: np.ndarray, order: np.ndarray | None = None, limit: int = LIMIT):
         """List all deployments that fit, for needs (3, I) and capacities (3,).
 
-        Where more than `limit` fit: those of the first models in `order`, int (I,), as many models as stay within the limit. Without
-        an order: None.
+        Where more than `limit` fit: those of the first models in `order`, int (I,), as many models as stay within the limit;
+        without an order None.
         """
         listed = _listed(needs.tobytes(), needs.shape[1], capacities.tobytes(), limit)
         return listed if listed is not None or order is None else cls._of_the_first(needs, capacities, order, limit)
@@ -105,7 +105,7 @@ def _fits_beside(used, need, capacities):
 
 
 @njit(cache=True)
-def _enumerate(needs, capacities, fits, head, limit):
+def _enumerate(needs, capacities, fits, head, limit):  # noqa: C901, a compiled kernel
     """(How many of the head's models there are within the limit, `after`, `without`); the arrays are empty where not all are."""
     used, below, top = np.zeros((limit, 3)), np.zeros(limit, dtype=np.int32), np.full(limit, -1)
     count = 1

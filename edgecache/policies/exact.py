@@ -71,7 +71,7 @@ class Exact:
         chosen[decision.requested] = True
         return chosen, gap
 
-    def compiled(self, charges: Charges, rng: np.random.Generator) -> "ExactTables":  # noqa: ARG002, Exact draws nothing
+    def compiled(self, charges: Charges, rng: np.random.Generator) -> "ExactTables":
         """The planner of one run for the compiled loop."""
         return ExactTables(self, charges)
 
@@ -83,7 +83,7 @@ class ExactTables:
         self.name, self.decide, self.charges = policy.name, policy.decide, charges
         self.few = min(policy.nodes, FEW)
 
-    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:  # noqa: ARG002, Exact draws nothing
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
         """The tables for the decisions after request number `clock`, and the request number until which they hold."""
         charges, count = self.charges, len(self.charges.trace)
         last = min(count, clock + max(CELLS // len(charges.holding), 1))

@@ -133,7 +133,7 @@ class GeneticTables:
         self.words, self.drawn = np.empty((0, *shape), dtype=np.uint64), 0  # shape: generations + 1, individuals
 
     def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
-        """The tables for what follows request number `clock` and so many decisions, and the request number until which they hold."""
+        """The tables from request number `clock` and so many decisions on, and the request number until which they hold."""
         charges, shape, size = self.charges, self.words.shape[1:], len(self.charges.holding)
         at_a_time = max(min(WORDS // (shape[0] * shape[1]), WORDS // size), 1)
         last = min(len(charges.trace), clock + at_a_time)

@@ -18,7 +18,7 @@ class Fitness(base.Fitness):
 
 
 class Individual(list):
-    """One gene per model, 1 or 0. All random numbers of an individual come from the stream that its word names, see `contract.uniform`."""
+    """One gene per model, 1 or 0. Its random numbers come from the stream that its word names: `contract.uniform`."""
 
     def __init__(self, genes: Iterable, word: np.uint64 | None):
         super().__init__(genes)

@@ -31,7 +31,7 @@ def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, flo
 
 
 @njit(cache=True)
-def _branch_and_bound(worth, needs, free, prices, start, nodes):
+def _branch_and_bound(worth, needs, free, prices, start, nodes):  # noqa: C901, PLR0912, PLR0915, a compiled kernel
     """Depth first, from the subset `start` (n,) if there is one (Lagrangian relaxation: Fisher, Management Science 1981).
 
     At any prices (3,), no subset is worth more than all that is free at its price, plus each model's worth less the price of its

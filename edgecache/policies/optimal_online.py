@@ -85,7 +85,7 @@ class OptimalOnline(Bound):
         trace = Trace([], [], 1, shares, requests_per_slot=scenario.requests_per_slot, slot_length_s=scenario.slot_length_s)
         return self.compiled(Charges.of(scenario, trace))
 
-    def compiled(self, charges: Charges, rng: np.random.Generator | None = None) -> "OnlinePlan":  # noqa: ARG002, it draws nothing
+    def compiled(self, charges: Charges, rng: np.random.Generator | None = None) -> "OnlinePlan":
         """The planner of one run, which the compiled loop can read too."""
         self.admit(charges.scenario)
         charges = self.goal_charges(charges)
@@ -152,7 +152,7 @@ class OnlinePlan:
             raise InputError(f"{self.name} has no average cost, for {self.why_approximate}")
         return float(self._average_cost)
 
-    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:  # noqa: ARG002, one plan for the whole run
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
         """The tables of the whole run."""
         d, scenario, trace = self.deployments, self.charges.scenario, self.charges.trace
         tables = PlannerTables(
@@ -212,7 +212,7 @@ def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float
 
 
 @njit(cache=True)
-def _iterate(after, first, subsets, chance, spent, wait, held, left, values, barred, cost, tolerance, rounds):
+def _iterate(after, first, subsets, chance, spent, wait, held, left, values, barred, cost, tolerance, rounds):  # noqa: C901, PLR0912, a compiled kernel
     """Value iteration from miss to miss, into `values`; returns the least average cost of a request, NaN if it did not converge.
 
     By state: `chance` (S, I) of the model that the next miss is for, `wait` in requests and `spent` until then. With a trial cost c

@@ -123,14 +123,6 @@ def test_every_link_resolves_and_every_name_is_there_once(root, index):
     assert str(root) not in page and not re.search(r"<(script|iframe|style)", page)
 
 
-def test_two_builds_are_identical(root):
-    site = root / "build/report"
-    first = {path.relative_to(site): path.read_bytes() for path in site.rglob("*.*")}
-    report.build(site, root)
-    assert {path.relative_to(site): path.read_bytes() for path in site.rglob("*.*")} == first
-    assert {Path("figures/replay-here.png"), Path("tables/profile-machine.json")} <= set(first)
-
-
 def test_without_a_profile_there_is_no_section(root, tmp_path):
     """And a site that had one loses it with the profile."""
     with_one = root / "build/report"
