@@ -6,7 +6,7 @@ charges over what happened, Clairvoyant minimises the sum, and OptimalOnline min
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -172,7 +172,7 @@ class Charges:
         absent = away if self.charges_absence else nothing
         return ExpectedCharges(evicting, self.fetching, self.holding / rate, absent / rate)
 
-    def _evicted(self, requests, clock, slot, model) -> Floats:
+    def _evicted(self, requests: Any, clock: Any, slot: Any, model: Any) -> Floats:
         """The cost w1 d / a that is booked: under `active_cycle = actual` with the true distance to the next request."""
         t = self.trace
         if self.scenario.active_cycle == "actual":
@@ -190,10 +190,10 @@ class Charges:
             requests[0] += np.bincount(models[: first - 1], minlength=size)
         return requests.cumsum(axis=0)
 
-    def _switching(self, cost) -> Floats:
+    def _switching(self, cost: Any) -> Floats:
         return costs.total_cost(cost, 0.0, self.scenario.w1, self.scenario.w2)
 
-    def _resource(self, cost) -> Floats:
+    def _resource(self, cost: Any) -> Floats:
         return costs.total_cost(0.0, cost, self.scenario.w1, self.scenario.w2)
 
 

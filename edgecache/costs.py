@@ -5,12 +5,14 @@ Units are in the names: GB, kW, s, Gbit/s. The symbols of the equations are lost
 paper states and what is our reading.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from .scenario import Scenario
 
-Numbers = float | NDArray  # one number, or an array that is computed element by element
+Numbers = Any  # one number, or an array that is computed element by element
 
 
 # ---- Section III-B: the constraints
@@ -34,17 +36,17 @@ def energy_fits(deployed: NDArray, power_kw: NDArray, static_power_kw: float, en
 # ---- Section III-C1: the switching cost
 
 
-def transmission_delay_s(evicted: NDArray, size_gb: NDArray, bandwidth_gbps: float) -> NDArray:
+def transmission_delay_s(evicted: Numbers, size_gb: Numbers, bandwidth_gbps: float) -> NDArray:
     """(4) Transmission of each evicted model from the cloud, when it is requested again: 8 s / B, in s, (..., I)."""
     return evicted * (8 * size_gb / bandwidth_gbps)
 
 
-def preloading_delay_s(evicted: NDArray, io_delay_s: NDArray) -> NDArray:
+def preloading_delay_s(evicted: Numbers, io_delay_s: Numbers) -> NDArray:
     """(5) Loading of each evicted model into GPU memory: l, in s, (..., I)."""
     return evicted * io_delay_s
 
 
-def inference_delay_s(evicted: NDArray, model_inference_delay_s: NDArray) -> NDArray:
+def inference_delay_s(evicted: Numbers, model_inference_delay_s: Numbers) -> NDArray:
     """(6) Inference of each evicted model: k, in s, (..., I)."""
     return evicted * model_inference_delay_s
 
@@ -85,7 +87,7 @@ def total_cost(switching: Numbers, resource: Numbers, w1: float, w2: float) -> N
     return np.add(w1 * switching, w2 * resource)
 
 
-def fitness(cost: NDArray) -> NDArray:
+def fitness(cost: Numbers) -> Numbers:
     """(12) What the genetic algorithm maximises: 1 / cost."""
     return 1 / cost
 
@@ -117,7 +119,7 @@ def deployment_cost(scenario: Scenario, deployed: NDArray) -> NDArray:
 
 def active_cycle(
     scenario: Scenario,
-    requests: NDArray,
+    requests: Numbers,
     clock: Numbers,
     slot: Numbers,
     popularity: Numbers,

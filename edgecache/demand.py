@@ -7,6 +7,7 @@ the demand of the scenario that plays it. `poisson_trace` draws one as Section I
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,13 +55,13 @@ class Trace:
     (3, 1.0, 0.667)
     """
 
-    slot: npt.NDArray[np.int64]
-    model: npt.NDArray[np.int64]
+    slot: Any  # int64 (N,) once it is made
+    model: Any  # int64 (N,) once it is made
     slots: int
-    popularity: npt.NDArray[np.float64] = None  # type: ignore[assignment]  # always an array once it is made
+    popularity: Any = None  # float (I,) once it is made
     _: KW_ONLY
     catalogue: Catalogue | None = None
-    requests_per_slot: float = None  # type: ignore[assignment]  # always a number once it is made
+    requests_per_slot: Any = None  # float once it is made
     slot_length_s: float = 60.0
 
     def __post_init__(self):
@@ -128,7 +129,7 @@ class Trace:
         return self
 
 
-def _named(models, catalogue: Catalogue | None):
+def _named(models: Any, catalogue: Catalogue | None) -> Any:
     """The indices of models that are given by name; indices as they are."""
     if isinstance(models, np.ndarray) and models.dtype.kind not in "OSUT":
         return models
@@ -144,7 +145,7 @@ def _named(models, catalogue: Catalogue | None):
     return [index[name] for name in names]
 
 
-def _indices(name: str, values) -> npt.NDArray[np.int64]:
+def _indices(name: str, values: Any) -> npt.NDArray[np.int64]:
     """Whole numbers as int64 (N,), copied."""
     try:
         array = np.array(values)
@@ -156,7 +157,7 @@ def _indices(name: str, values) -> npt.NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def _popularity(given, model: npt.NDArray[np.int64], catalogue: Catalogue | None) -> npt.NDArray[np.float64]:
+def _popularity(given: Any, model: npt.NDArray[np.int64], catalogue: Catalogue | None) -> npt.NDArray[np.float64]:
     """Shares (I,) that sum to one: those given, or those of the trace."""
     if given is None:
         if catalogue is None:
@@ -177,7 +178,7 @@ def _popularity(given, model: npt.NDArray[np.int64], catalogue: Catalogue | None
     return shares if abs(shares.sum() - 1) <= ROUNDING else shares / shares.sum()
 
 
-def _shortened(values) -> str:
+def _shortened(values: Any) -> str:
     """What was given, on one line of moderate length."""
     text = " ".join(repr(values).split())
     return text if len(text) <= 80 else f"{text[:77]}..."

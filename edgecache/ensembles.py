@@ -288,7 +288,7 @@ def _play_planner(runs, chosen, common):
         models, server = _start(runs, run)
         t = common
         tables = PlannerTables(
-            t.kind, t.needs, runs.capacities[point], np.int64(1), runs.estimates[begin:end], runs.holding[point], t.charges_absence,
+            t.kind, t.needs, runs.capacities[point], t.first, runs.estimates[begin:end], runs.holding[point], t.charges_absence,
             t.nodes, t.words, t.tournament, t.crossover, t.mutation, t.convergence, t.head, t.after, t.without, t.values, t.price,
             t.slack, t.same_slot, t.saves,
         )  # fmt: skip

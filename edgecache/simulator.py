@@ -7,7 +7,7 @@ Python object whose `decide` is called, and checked, at every miss.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numba import njit, types
@@ -32,8 +32,7 @@ from .policies.contract import (
     Decision,
     Planner,
     Policy,
-    Preparing,
-    prepared,
+    planner_of,
 )
 from .policies.deployments import state_decision
 from .policies.exact import exact_decision
@@ -44,12 +43,13 @@ from .scenario import Scenario
 
 # what is free on the server, and what a model needs of it
 RESOURCES = {"storage_gb": "size_gb", "gpu_memory_gb": "gpu_memory_gb", "power_kw": "power_kw"}
+Array = np.ndarray
 DONE, NOT_A_RANK = -1, -2  # why the loop returned, when it was not for a decision
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
 _REQUESTS = types.Array(types.int64, 1, "C", readonly=True)
 NOTHING = np.empty(0, dtype=np.int64)
 NOTHING.flags.writeable = False
-_INLINED = {"cache": True, "inline": "always"}  # left to LLVM, the loop is an eighth slower
+_INLINED: dict[str, Any] = {"cache": True, "inline": "always"}  # left to LLVM, the loop is an eighth slower
 
 
 @njit(types.void(_MODELS, types.int64), **_INLINED)
@@ -346,45 +346,54 @@ class Game:
         evictions = np.empty((len(trace), 3), dtype=np.int64)
         state = (models, server, outcome, evictions)
         if isinstance(policy, EvictionPolicy):
-            return self._simulation(self._play_ranks(policy, *state), *state[1:])
+            self._play_ranks(policy, len(trace), *state)
+            return self._simulation(policy.name, *state[1:])
         rng = np.random.default_rng(self.policy_stream)
         compiled = policy.compiled(self.charges, rng) if isinstance(policy, COMPILED) else None
         if compiled is not None:
             name = self._play_compiled(compiled, *state)
         else:
-            planner = prepared(policy, self.charges.scenario, trace) if isinstance(policy, Preparing) else policy
-            name = self._play_object(planner, rng, *state)
+            name = self._play_object(planner_of(policy, self.charges.scenario, trace), rng, *state)
         return self._simulation(name, *state[1:])
 
-    def _simulation(self, policy: str, server, outcome, evictions) -> Simulation:
+    def _simulation(self, policy: str, server: Array, outcome: Array, evictions: Array) -> Simulation:
         return Simulation(self.charges, policy, outcome, evictions[: server["evictions"][0]].copy())
+
+    def state_at(self, policy: EvictionPolicy, request: int) -> tuple[np.ndarray, np.ndarray]:
+        """The models and the server just before a request (from 0), as the policy's rank sees them: MODEL (I + 1,), SERVER (1,)."""
+        models, server = self._empty_server
+        models, server = models.copy(), server.copy()
+        self._play_ranks(policy, request, models, server, np.empty(request, dtype=np.uint8), np.empty((request, 3), dtype=np.int64))
+        server["clock"] = request + 1
+        return models, server
 
     @cached_property
     def _empty_server(self) -> tuple[np.ndarray, np.ndarray]:
         return empty_server(self.charges, self.policy_stream)
 
-    def _play_ranks(self, policy: EvictionPolicy, models, server, outcome, evictions) -> str:
-        """Play an eviction policy. Returns its name.
+    def _play_ranks(
+        self, policy: EvictionPolicy, last: int, models: Array, server: Array, outcome: Array, evictions: Array
+    ) -> None:
+        """Play an eviction policy up to request number `last`.
 
         Raises PolicyError where a rank is no number, or wrote to the state that it ranks by.
         """
-        trace, by_request = self.charges.trace, policy.queue == "request"
+        requests, by_request = self.charges.trace.model[:last], policy.queue == "request"
         if policy.rank is None:
-            play_queue(trace.model, models, server, outcome, evictions, by_request)
+            play_queue(requests, models, server, outcome, evictions, by_request)
         elif policy.rising:
-            play_rising_ranks(trace.model, models, server, outcome, evictions, policy.rank)
+            play_rising_ranks(requests, models, server, outcome, evictions, policy.rank)
         else:
-            following = trace.next_request if policy.offline else NOTHING
-            ended = play_ranks(trace.model, following, models, server, outcome, evictions, policy.rank, by_request)
+            following = self.charges.trace.next_request[:last] if policy.offline else NOTHING
+            ended = play_ranks(requests, following, models, server, outcome, evictions, policy.rank, by_request)
             if ended == NOT_A_RANK:
                 raise PolicyError(f"policy {policy.name!r}, request {server['clock'][0]}: a rank is not a number (NaN)")
         held = models["place"][:-1] == DEPLOYED
         for (name, need), capacity in zip(RESOURCES.items(), self.charges.scenario.capacities, strict=True):
             if abs(server[name][0] + models[need][:-1][held].sum() - capacity) > 1e-6 * (1 + capacity):
                 raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
-        return policy.name
 
-    def _play_compiled(self, planner: Compilable, models, server, outcome, evictions) -> str:
+    def _play_compiled(self, planner: Compilable, models: Array, server: Array, outcome: Array, evictions: Array) -> str:
         """Play a planner of this package in the compiled loop, which leaves it the decisions that take long. Returns its name."""
         trace, decisions, clock = self.charges.trace, 0, 0
         while clock < len(trace):
@@ -396,14 +405,24 @@ class Game:
             clock = int(server["clock"][0])
         return planner.name
 
-    def _play_object(self, planner: Planner, rng: np.random.Generator, models, server, outcome, evictions) -> str:
+    def _play_object(
+        self, planner: Planner, rng: np.random.Generator, models: Array, server: Array, outcome: Array, evictions: Array
+    ) -> str:
         """Play a planner that is a Python object, and check each of its decisions. Returns its name."""
         requests = self.charges.trace.model
         while (requested := serve(requests, NOTHING, models, server, outcome, False)) != DONE:
             self._decide(planner, requested, models, server, evictions, rng)
         return planner.name
 
-    def _decide(self, planner: Planner, requested: int, models, server, evictions, rng: np.random.Generator | None = None) -> None:
+    def _decide(
+        self,
+        planner: Planner,
+        requested: int,
+        models: Array,
+        server: Array,
+        evictions: Array,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         """Let a planner decide at the miss of a model, check its decision, and carry it out."""
         size, clock = models.size - 1, int(server["clock"][0])
         deployed = models["place"][:size] == DEPLOYED

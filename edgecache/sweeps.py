@@ -3,15 +3,13 @@
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from .errors import InputError, TooManyDeployments, whole_number
+from .parallel import run_parallel
 from .policies import PAPER, find_policy
 from .policies.contract import Bound, Policy
 from .scenario import Scenario
@@ -75,7 +73,7 @@ def sweep(
     {(6, 'ga'): 23.4, (6, 'lru'): 39.7, (12, 'ga'): 23.4, (12, 'lru'): 67.4}
     """
     plan = _Plan(vary, policies, replications, scenario, seed, by_slot=False)
-    rows = [{**label, **means} for label, _, means, _ in plan.run(jobs, dask, progress)]
+    rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]
     return pd.DataFrame(rows)
 
 
@@ -110,7 +108,7 @@ def sweep_by_slot(
     """
     plan = _Plan(vary, policies, replications, scenario, seed, by_slot=True)
     means, columns = [], []
-    for label, _, mean, slots in plan.run(jobs, dask, progress):
+    for label, mean, slots in plan.run(jobs, dask, progress):
         means.append({**label, **mean})
         length = len(slots["slot"])
         columns.append({**{name: np.repeat([value], length) for name, value in label.items()}, **slots})
@@ -121,7 +119,16 @@ def sweep_by_slot(
 class _Plan:
     """The cells of a sweep, checked before anything runs: every point with every replication."""
 
-    def __init__(self, vary, policies, replications, scenario, seed, *, by_slot: bool):
+    def __init__(
+        self,
+        vary: Mapping[str, Iterable] | None,
+        policies: Sequence[str | Policy],
+        replications: int,
+        scenario: Scenario | None,
+        seed: int,
+        *,
+        by_slot: bool,
+    ):
         self.vary = {name: _values(name, values) for name, values in dict(vary or {}).items()}
         self.policies = _policies(policies)
         whole_number("replications", replications, most=1_000_000)
@@ -137,23 +144,17 @@ class _Plan:
         self.cells = list(itertools.product(varied, range(replications)))
         self.seed, self.by_slot = seed, by_slot
 
-    def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, str, dict, dict]]:
-        """Run the cells in parallel. Yields, in their order: the labels, policy name, means and slots of every policy."""
-        if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
-            raise InputError(f"jobs is {jobs!r}; it must be a whole number of processes, or -1 for every core")
-        arguments = [(server, self.policies, self.seed, replication, self.by_slot) for (_, server), replication in self.cells]
+    def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
+        """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
-        # TQDM_DISABLE=1 still hides a bar that is wanted, which an explicit disable=False would not let it
-        quiet: dict[str, Any] = {} if shown else {"disable": True}
-        with _backend(dask):
-            cells = (_cell(*each) for each in arguments) if jobs == 1 and not dask else _parallel(arguments, jobs)
-            bar = tqdm(cells, total=len(arguments), unit="run", desc=", ".join(self.vary) or "runs", leave=False, **quiet)
-            for ((point, _), replication), cell in zip(self.cells, bar, strict=True):
-                for name, means, slots in cell:
-                    yield {**point, "replication": replication, "policy": name}, name, means, slots
+        tasks = [(server, self.policies, self.seed, replication, self.by_slot) for (_, server), replication in self.cells]
+        cells = run_parallel(_cell, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
+        for ((point, _), replication), cell in zip(self.cells, cells, strict=True):
+            for name, means, slots in cell:
+                yield {**point, "replication": replication, "policy": name}, means, slots
 
 
-def _values(name: str, values) -> list:
+def _values(name: str, values: Iterable) -> list:
     """The values of a varied parameter. Raises InputError where they are no list, or where one is named twice."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InputError(f"{name} is {values!r}; a sweep needs a list of values, such as [{values!r}]")
@@ -163,7 +164,7 @@ def _values(name: str, values) -> list:
     return values
 
 
-def _policies(policies) -> list[Policy]:
+def _policies(policies: Sequence[str | Policy]) -> list[Policy]:
     """The policies of a sweep. Raises InputError where there is none, or one twice."""
     if isinstance(policies, str) or not isinstance(policies, Iterable):
         raise InputError(f"policies is {policies!r}; it must be a list of policies, such as ['lru', 'ga']")
@@ -174,15 +175,11 @@ def _policies(policies) -> list[Policy]:
     return chosen
 
 
-def _parallel(arguments: Sequence[tuple], jobs: int) -> Iterator[Cell]:
-    import joblib  # its import takes a tenth of a second
-
-    return joblib.Parallel(n_jobs=jobs, return_as="generator")(joblib.delayed(_cell)(*each) for each in arguments)
-
-
-def _cell(scenario: Scenario, policies: Sequence[Policy], seed: int, replication: int, by_slot: bool) -> Cell:
+def _cell(task: tuple[Scenario, Sequence[Policy], int, int, bool]) -> Cell:
     """Play every policy on one scenario and replication."""
-    game, cell = Game.of(scenario, seed, replication), []
+    scenario, policies, seed, replication, by_slot = task
+    game = Game.of(scenario, seed, replication)
+    cell: Cell = []
     for policy in policies:
         try:
             run = game.play(policy)
@@ -202,29 +199,3 @@ def _bound(game: Game, policy: Bound) -> dict[str, float]:
     share = on_cloud / len(trace) if len(trace) else np.nan
     counts = {"cloud_share": share, "requests": len(trace), "cloud_requests": on_cloud, "slots": trace.slots}
     return dict.fromkeys(OUTCOMES, np.nan) | policy.bound(scenario, trace) | counts
-
-
-@contextmanager
-def _backend(dask: str) -> Iterator[None]:
-    """Run joblib's tasks in processes of this machine, or on the Dask cluster at this address."""
-    import joblib
-
-    if not dask:
-        with joblib.parallel_config("loky"):
-            yield
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InputError("a Dask cluster needs the extra: pip install 'edgecache[cluster]'") from None
-    try:
-        client = Client(dask, timeout=10)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at {dask!r}: {error}") from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=30)
-        except TimeoutError:
-            raise InputError(f"the Dask scheduler at {dask!r} has no worker") from None
-        with joblib.parallel_config("dask", client=client):
-            yield

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..demand import random_stream, zipf_popularity
 from ..errors import InputError, unknown, whole_number
+from ..parallel import run_parallel
 from ..policies.contract import Decision
 from ..policies.exact import Exact
 from ..policies.genetic import GA
@@ -226,8 +228,6 @@ def capacity_map(
     A limit is lifted by raising the capacity to what all models need together; then OptimalOnline is solved again. Servers that
     cannot hold every model do not compare with the others: requests that the cloud serves cost nothing.
     """
-    import joblib
-
     scenario = scenario or Scenario()
     whole_number("popularities", popularities)
     if scenario.resource_unit == "capacity" and goal == "cost":
@@ -237,8 +237,8 @@ def capacity_map(
     sizes = itertools.product(storage_gb, gpu_memory_gb, [scenario.energy_capacity_kw])
     lifted = {server: _with_one_limit_lifted(scenario, server) for server in sizes}
     servers = list(dict.fromkeys([*lifted, *itertools.chain(*lifted.values())]))
-    tasks = (joblib.delayed(_average_cost)(scenario, server, goal, orders) for server in servers)
-    cost = dict(zip(servers, joblib.Parallel(n_jobs=jobs)(tasks), strict=True))
+    average_cost = partial(_average_cost, scenario=scenario, goal=goal, popularities=orders)
+    cost = dict(zip(servers, run_parallel(average_cost, servers, jobs), strict=True))
     rows = []
     for server, larger in lifted.items():
         for resource, other in zip(CAPACITIES, larger, strict=True):
@@ -254,7 +254,7 @@ def _with_one_limit_lifted(scenario: Scenario, server: tuple[float, ...]) -> lis
     return [(*server[:r], max(float(ample[r]), server[r]), *server[r + 1 :]) for r in range(3)]
 
 
-def _average_cost(scenario: Scenario, server: tuple[float, ...], goal: str, popularities: Sequence[NDArray]) -> float:
+def _average_cost(server: tuple[float, ...], scenario: Scenario, goal: str, popularities: Sequence[NDArray]) -> float:
     """Average the long-run cost of OptimalOnline over the popularities, on a server of (GB, GB, kW)."""
     varied: dict[str, Any] = dict(zip(CAPACITIES, server, strict=True))
     plans = [OptimalOnline(goal).solve(scenario.vary(**varied), popularity) for popularity in popularities]

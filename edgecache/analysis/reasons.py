@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..demand import NEVER, next_requests
+from ..demand import NEVER
 from ..policies import POLICIES
 from ..policies.contract import Decision
 from ..policies.ranks import EvictionPolicy
 from ..results import MISS, Simulation
-from ..simulator import NOTHING, play, start
+from ..simulator import Game
 
 COLUMNS = [
     "request", "requested", "model", "evicted", "last_request", "last_slot", "requests", "deployed_since", "eviction_cost",
@@ -70,13 +70,7 @@ def models_seen(run: Simulation, decision: Decision, chosen: NDArray[np.bool_]) 
 
 def _ranks(run: Simulation, policy: EvictionPolicy, rank: Callable, decision: Decision) -> list[float]:
     """Compute the rank of each deployed model: replay the run up to the decision, and call the policy's compiled rank."""
-    trace, request = run.trace, decision.clock - 1
-    models, server = start(run.scenario, trace, np.random.SeedSequence(0))
-    following = next_requests(trace) if policy.offline else NOTHING
-    outcome, evictions = np.empty(request, dtype=np.uint8), np.empty((request, 3), dtype=np.int64)
-    by_request = policy.queue == "request"
-    play(trace.model[:request], following[:request], models, server, outcome, evictions, rank, True, by_request)
-    server["clock"] = decision.clock
+    models, server = Game(run.charges, np.random.SeedSequence(0)).state_at(policy, decision.clock - 1)
     return [float(rank(models[model], server[0])) for model in decision.candidates]
 
 

@@ -8,7 +8,7 @@ import ipywidgets as W
 
 from ..errors import unknown
 from ..figures.style import label
-from ..policies import POLICIES
+from ..listing import POLICY_TABLE
 from ..scenario import NAMED
 from .controls import CONTROLS, GROUPS, VIEWS, slider
 from .markup import classed, swatch
@@ -30,16 +30,16 @@ class Panel(W.VBox):
             setattr(self, name, widget)
         self.reading = W.Dropdown(options=list(NAMED), description="Reading", **look)
         self.policies = {
-            name: W.Checkbox(description=swatch(name), description_allow_html=True, indent=False, tooltip=policy.about,
+            name: W.Checkbox(description=swatch(name), description_allow_html=True, indent=False, tooltip=POLICY_TABLE[name].about,
                              layout=W.Layout(width="auto"))
-            for name, policy in POLICIES.items()
+            for name in POLICY_TABLE
         }  # fmt: skip
         self.upload = W.FileUpload(accept=".csv", description="Upload a catalogue (CSV)", layout=W.Layout(width="auto"))
         self.shipped = _button("Shipped catalogue")
         self.view = W.ToggleButtons(
             options=[(text, name) for name, text in VIEWS.items()], value="compare", style={"button_width": "auto"}
         )
-        policies = [(label(name), name) for name in POLICIES]
+        policies = [(label(name), name) for name in POLICY_TABLE]
         self.policy_shown = _dropdown("Policy shown", policies, "ga")
         self.slot = W.IntSlider(max=99, description="Slot shown", style={"description_width": "80px"})
         self.earlier, self.later = _button("Eviction before"), _button("Next eviction")

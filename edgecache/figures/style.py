@@ -8,7 +8,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from ..policies import BOUNDS, POLICIES
+from ..listing import POLICY_TABLE
+from ..policies import BOUNDS
 
 PALETTE = sns.color_palette("colorblind")
 # colour (colour-blind safe) and marker of each policy; the paper's own method in front
@@ -39,7 +40,7 @@ FLOOR = {"label": "Floor", "color": "0.25", "linewidth": 1.0}
 BEST_ONLINE = {"label": "Best online", "color": POLICY_STYLE["optimal-online"][0], "linewidth": 1.2, "linestyle": "--"}
 # every figure with a bound says among which policies it is one
 BOUND_CLASS = "among policies that decide at misses, keep the requested model, and neither prefetch nor unload when idle"
-KNOWLEDGE_MARK = {name: {"past": "", "popularity": " *", "future": " **"}[policy.knows] for name, policy in POLICIES.items()}
+KNOWLEDGE_MARK = {name: {"past": "", "popularity": " *", "future": " **"}[entry.knows] for name, entry in POLICY_TABLE.items()}
 PHASE_STYLE = {
     "transmission": ("#88ccee", "transmission (8 \N{MULTIPLICATION SIGN} size / B)"),
     "io": ("#aa4499", "I/O: disk to GPU memory"),
@@ -108,7 +109,7 @@ def is_bound(name: str) -> bool:
 def label(name: str) -> str:
     """The name of a policy in figures."""
     inexact = ", approximate" if name.endswith("-approximate") else ", lower bound" if name.endswith("-bound") else ""
-    return f"{getattr(POLICIES.get(base_policy(name)), 'label', name)}{inexact}"
+    return f"{getattr(POLICY_TABLE.get(base_policy(name)), 'label', name)}{inexact}"
 
 
 def bound_lines(table: pd.DataFrame, outcome: str) -> list[tuple[pd.DataFrame, dict]]:

@@ -13,7 +13,7 @@ from .genetic import GA
 from .optimal_online import OptimalOnline
 from .ranks import EVICTION_POLICIES, EvictionPolicy
 
-POLICIES = {
+POLICIES: dict[str, Policy] = {
     policy.name: policy
     for policy in (
         *EVICTION_POLICIES,

@@ -11,7 +11,7 @@ from numba import from_dtype, njit, types
 
 from ..accounting import Charges
 from ..demand import Trace
-from ..errors import PolicyError, unknown, whole_number
+from ..errors import InputError, PolicyError, unknown, whole_number
 from ..scenario import Scenario
 
 Floats = npt.NDArray[np.float64]
@@ -164,11 +164,11 @@ class Decision:
 
     def fits(self, deployment: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Do deployments bool (..., I) satisfy the constraints (1) to (3)?"""
-        return (np.asarray(deployment, dtype=bool) @ self.needs.T <= self.capacities).all(axis=-1)
+        return np.all(np.asarray(deployment, dtype=bool) @ self.needs.T <= self.capacities, axis=-1)
 
     def check(self, deployment: object, policy: str) -> Deployment:
         """The deployment as bool (I,). Raises PolicyError, naming the rule that it breaks, if it is not allowed."""
-        chosen, returned = np.empty(0), "a sequence of sequences of unequal length"
+        chosen, returned = np.empty(0, dtype=bool), "a sequence of sequences of unequal length"
         with suppress(ValueError):
             chosen = np.asarray(deployment)
             returned = f"{chosen.dtype} of shape {chosen.shape}"
@@ -201,7 +201,10 @@ class Decision:
 class Policy(Protocol):
     """What every policy has: the `name` that tables and the command line call it by."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
 
 
 @runtime_checkable
@@ -222,9 +225,9 @@ class Preparing(Policy, Protocol):
         ...
 
 
-def prepared(policy: Preparing, scenario: Scenario, trace: Trace) -> Planner:
-    """The planner that `policy.prepare` makes for one run. Raises PolicyError where that is no planner."""
-    planner = policy.prepare(scenario, trace)
+def planner_of(policy: Policy, scenario: Scenario, trace: Trace) -> Planner:
+    """The planner of one run: the policy itself, or the one that it prepares. Raises PolicyError where that is no planner."""
+    planner = policy.prepare(scenario, trace) if isinstance(policy, Preparing) else policy
     if not (isinstance(planner, Planner) and isinstance(planner.name, str)):
         raise PolicyError(f"policy {policy.name!r}: prepare() returned {planner!r}, which is no planner with a name and decide()")
     return planner
@@ -265,8 +268,17 @@ class PlannerTables(NamedTuple):
     saves: Floats = np.empty(0)  # worth of keeping each model that no state tells apart, (I,); NaN for the others
 
 
-class Compilable(Planner, Protocol):
-    """A planner whose decisions the compiled loop takes from tables."""
+class Compilable(Protocol):
+    """A planner of one run whose decisions the compiled loop takes from tables."""
+
+    @property
+    def name(self) -> str:
+        """The name that the policy goes by on this server."""
+        ...
+
+    def decide(self, decision: Decision) -> Deployment:
+        """The chosen deployment, bool (I,), where the compiled loop leaves a decision to Python."""
+        ...
 
     def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
         """The tables from request number `clock` and so many decisions on, and the request number until which they hold."""
@@ -293,6 +305,10 @@ class Bound:
 
     def admit(self, scenario: Scenario) -> None:
         """Raise InputError for a reading that the bound is not defined under. By default there is none."""
+
+    def bound(self, scenario: Scenario, trace: Trace) -> dict[str, float]:
+        """A lower bound on the goal's outcome, at any size. Raises InputError where there is none."""
+        raise InputError(f"{self.name} has no bound on a trace")
 
     def goal_charges(self, charges: Charges) -> Charges:
         """The charges whose sum is the goal: those of the reading, or for `delay` 8 size / B + l at every miss."""

@@ -7,6 +7,7 @@ deployment, or it is the best decision of the deployment without one of its mode
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class Deployments:
     top: npt.NDArray[np.int64]  # the highest model of each state, -1 for the empty one, (S,)
 
     @classmethod
-    def of(cls, needs: np.ndarray, capacities: np.ndarray, order: np.ndarray | None = None, limit: int = LIMIT):
+    def of(cls, needs: np.ndarray, capacities: np.ndarray, order: np.ndarray | None = None, limit: int = LIMIT) -> Any:
         """List all deployments that fit, for needs (3, I) and capacities (3,).
 
         Where more than `limit` fit: those of the first models in `order`, int (I,), as many models as stay within the limit;

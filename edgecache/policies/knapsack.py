@@ -8,7 +8,7 @@ from ..errors import InputError
 FEW, NODES = 20_000, 300_000_000  # nodes of the search before and after prices are asked of HiGHS: below a millisecond, seconds
 
 
-def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, float]:
+def best_subset(worth: np.ndarray, needs: np.ndarray, free: np.ndarray, nodes: int = NODES) -> tuple[np.ndarray, float]:
     """The subset of most `worth` (n,) whose `needs` (3, n) fit what is `free` (3,): (bool (n,), how far it may be from the most).
 
     Among equal subsets the smallest, then that of the lowest index mask (the last index is the highest bit). The gap is 0 unless

@@ -183,7 +183,7 @@ class OnlinePlan:
         return chosen
 
 
-def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float, np.ndarray]:
+def _least_average_cost(d: Deployments, missed: Floats, paid: Floats, held: Floats, left: Floats) -> tuple[float, np.ndarray]:
     """The least average cost of a request, NaN if it did not converge, and the relative values of the states (S,).
 
     By state: `missed` (S, I), the probability of a miss for each model; `paid`, what misses cost a request before the choice;
