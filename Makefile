@@ -1,8 +1,7 @@
 # `make` lists the targets. Each one makes .venv first, from the hash-pinned lock.
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK_FLAGS := --extra cluster --extra app --extra report --extra profile --extra test --group dev --universal --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate --fork-strategy fewest -q
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --fork-strategy fewest -q
 # .venv is made anew when the lock or the Python version changes
 STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
@@ -12,20 +11,11 @@ STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shel
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-env: $(STAMP) ## make .venv and nothing else
+env: $(STAMP) ## make .venv and nothing else (seconds with uv)
 
 $(STAMP):
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"edgecache needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: try make PYTHON=python3.12")'
-	@echo "making .venv (one to two minutes with pip, seconds with uv)"
-	@rm -rf .venv
-	@if command -v uv >/dev/null; then \
-		$(PYTHON) -m venv --without-pip .venv && install="uv pip install -q --compile-bytecode --python $(BIN)/python"; \
-	elif $(PYTHON) -m pip --python $(PYTHON) --version >/dev/null 2>&1; then \
-		$(PYTHON) -m venv --without-pip .venv && install="$(PYTHON) -m pip --python $(BIN)/python install -q"; \
-	else \
-		$(PYTHON) -m venv .venv && install="$(BIN)/python -m pip install -q"; \
-	fi || { echo "no way to install: $(PYTHON) has neither pip nor ensurepip, and uv is not on the PATH"; exit 1; }; \
-	$$install --require-hashes -r requirements.lock && $$install --no-deps --no-build-isolation -e .
+	@tools/install.sh "$(PYTHON)"
 	@touch $@
 
 figures: $(STAMP) ## redraw every figure of the paper into figures/, with its table in data/results/
@@ -41,7 +31,7 @@ profile: $(STAMP) ## measure real networks on this machine, into build/profile/ 
 	$(BIN)/edgecache profile --preset $(or $(PRESET),quick) --out build/profile/profile.csv
 	$(BIN)/edgecache replay build/profile/profile.csv --reading delay
 
-app: $(STAMP) ## serve the explorer as a page, on this machine alone
+app: $(STAMP) ## serve the explorer as a page, on this machine alone (PORT=8890 for another port)
 	$(BIN)/edgecache app $(if $(PORT),--port $(PORT))
 
 readings: $(STAMP) ## search the readings of the paper for its claims, into data/results/ (ten minutes, goes on where it was stopped)
@@ -56,21 +46,23 @@ notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the commi
 report: $(STAMP) ## build the static site into build/report/
 	$(BIN)/python tools/report.py
 
-# the root is the checkout, or links out of notebooks/ lead nowhere
-lab: $(STAMP) ## open JupyterLab on the notebooks
-	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/index.ipynb
+# the root is the checkout, or links out of notebooks/ lead nowhere; Jupyter refuses to run as root unless told to
+lab: $(STAMP) ## open JupyterLab on the notebooks (PORT=8890 for another port)
+	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=. $(if $(PORT),--port $(PORT)) \
+		$(if $(filter 0,$(shell id -u)),--allow-root) notebooks/index.ipynb
 
 screenshots: $(STAMP) ## take the README's screenshots in the browser tests
-	$(BIN)/python -m pytest tests/test_browser.py
+	$(BIN)/python -m pytest tests/browser/test_browser.py
 	mkdir -p figures/screenshots
 	cp build/screenshots/explorer.png figures/screenshots/
 
 environment: $(STAMP) ## write environment.yml from pyproject.toml
 	$(BIN)/python tools/environment.py
 
-lock: ## resolve requirements.lock anew (needs uv)
-	uv pip compile pyproject.toml $(LOCK_FLAGS) -o requirements.lock
+lock: ## resolve requirements.lock and tools/uv.txt anew (needs uv)
+	uv pip compile pyproject.toml --extra test --group dev $(LOCK_FLAGS) -o requirements.lock
+	echo uv | uv pip compile - $(LOCK_FLAGS) -o tools/uv.txt
 
 clean: ## remove .venv, build/ and every cache
-	rm -rf .venv build .pytest_cache .hypothesis .ruff_cache
+	rm -rf .venv build .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..batch import outcomes
 from ..catalogue import Catalogue, load_catalogue, sample_catalogue
 from ..demand import random_stream
+from ..ensembles import outcomes
 from ..errors import InputError, require
 from ..files import replacing
 from ..scenario import READINGS, Scenario

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from ..batch import outcomes
+from ..ensembles import outcomes
 from ..errors import InputError
 from ..parallel import check_jobs, run_parallel
 from ..scenario import Scenario

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..batch import outcomes
+from ..ensembles import outcomes
 from ..errors import InputError, require, whole_number
 from ..files import Journal, write_table
 from ..parallel import check_jobs, run_parallel

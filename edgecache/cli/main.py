@@ -1,22 +1,30 @@
-"""The command line: `edgecache` or `python -m edgecache`."""
+"""The commands, and what becomes of a failure: one sentence on standard error."""
 
 import json
 import os
+import select
+import signal
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
-import pandas as pd
 
-from ..errors import InputError
+from ..errors import InputError, require
+from ..listing import POLICY_TABLE
 from .measuring import profile, replay
-from .options import scenario_of, scenario_options
+from .options import names, scenario_of, scenario_options
+from .output import show, show_csv, show_rows
+
+JOBS = click.option("--jobs", type=int, default=-1, help="Number of processes. Default: -1, one per core.")
+KEEPS_WORK = {"profile", "replay", "readings", "reproduce"}  # these go on from what they had finished
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="edgecache")
 @click.pass_context
-def cli(context):
+def cli(context: click.Context) -> None:
     """Which generative AI models should an edge server keep deployed?"""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -29,67 +37,68 @@ cli.add_command(replay)
 @cli.command(short_help="Simulate policies on the same traces.")
 @scenario_options
 @click.option("--policies", default="random,fifo,lru,lfu,ga,exact", show_default=True, help="Names, comma-separated.")
-@click.option("--replications", type=int, default=30, show_default=True, help="Runs, each with its own trace.")
+@click.option("--replications", type=int, default=30, show_default=True, help="Number of runs, each with its own trace.")
 @click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def simulate(policies, replications, seed, style, **parameters):
-    """Simulate policies on the same traces: mean cost a slot with its 95 % interval, delay, hits, backhaul and energy."""
+def simulate(policies: str, replications: int, seed: int, style: str, **parameters: Any) -> None:
+    """Simulate policies on the same traces.
+
+    For each policy the command prints the mean cost per slot with its 95 % interval, then delay, hits, backhaul and energy.
+    """
     from ..statistics import interval
     from ..sweeps import OUTCOMES, sweep
 
     scenario = scenario_of(**parameters)
-    names = [name.strip() for name in policies.split(",")]
     # starting processes takes longer than a small sweep
     small = scenario.slots * max(scenario.requests_per_slot, 1) * replications <= 20_000
-    table = sweep({}, names, replications, scenario, seed=seed, progress=sys.stderr.isatty(), jobs=1 if small else -1)
+    progress, jobs = sys.stderr.isatty(), 1 if small else -1
+    table = sweep({}, names(policies), replications, scenario, seed=seed, progress=progress, jobs=jobs)
     rows = []
     for name, runs in table.groupby("policy", sort=False):
         low, high = map(float, interval(runs["total_cost"].to_numpy()))
-        means = {outcome: runs[outcome].mean() for outcome in OUTCOMES}
-        rows.append(
-            {"policy": name, "total_cost": means.pop("total_cost"), "total_cost_low": low, "total_cost_high": high, **means}
-        )
-    click.echo(_formatted(rows, style), nl=style != "csv")
+        means = {outcome: float(runs[outcome].mean()) for outcome in OUTCOMES}
+        cost = {"total_cost": means.pop("total_cost"), "total_cost_low": low, "total_cost_high": high}
+        rows.append({"policy": name, **cost, **means})
+    show_rows(rows, style)
 
 
-@cli.command(short_help="Explain the decisions of a slot.")
+@cli.command(short_help="Explain the decisions in one slot.")
 @scenario_options
-@click.option("--slot", type=int, required=True, help="The slot whose decisions to explain, from 0.")
-@click.option("--policy", default="ga", show_default=True, help="Whose decisions.")
-@click.option("--replication", type=int, default=0, show_default=True, help="Number of the run that `simulate` would make.")
+@click.option("--slot", type=int, required=True, help="Number of the slot, from 0.")
+@click.option("--policy", default="ga", show_default=True, help="The policy that decides.")
+@click.option("--replication", type=int, default=0, show_default=True, help="Number of the run that `simulate` would make, from 0.")
 @click.option("--format", "style", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
-def explain(slot, policy, replication, seed, style, **parameters):
-    """Explain the decisions of a slot: what was chosen, every alternative's cost, the bounds' choice, and what was scarce.
+def explain(slot: int, policy: str, replication: int, seed: int, style: str, **parameters: Any) -> None:
+    """Explain the decisions in one slot.
 
-    As csv it is the table of alternatives alone, as json that of the resources too.
+    The command prints what the policy chose, what each alternative would have cost, what the bounds would have chosen, and which
+    resource was scarce. The csv format has the table of alternatives alone, the json format also the table of resources.
     """
     from ..analysis.explanations import explain
     from ..simulator import simulate
 
     explanation = explain(simulate(scenario_of(**parameters), policy, seed, replication=replication), slot)
     if style == "text":
-        click.echo(str(explanation))
+        show(str(explanation))
     elif style == "csv":
-        click.echo(explanation.alternatives.to_csv(index=False, lineterminator="\n", float_format="%.10g"), nl=False)
+        show_csv(explanation.alternatives, ("requested", "kept", "evicted"))
     else:
-        tables = {"alternatives": explanation.alternatives, "resources": explanation.resources}
-        click.echo(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
+        tables = {name: getattr(explanation, name) for name in ("reasons", "alternatives", "resources")}
+        show(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
 
 
-@cli.command(short_help="List the policies, a line each.")
-def policies():
-    """List the policies, a line each: what it goes by, what it does and when it is good."""
-    from ..policies import POLICIES
-
-    for name, policy in POLICIES.items():
-        click.echo(f"{name:22} {policy.knows:11} {policy.about}")
+@cli.command(short_help="List the policies.")
+def policies() -> None:
+    """List the policies, one per line: the name, what the policy knows, what it does and when it is good."""
+    for name, policy in POLICY_TABLE.items():
+        show(f"{name:22} {policy.knows:11} {policy.about}")
 
 
-@cli.command(short_help="Which claims of the paper hold?")
+@cli.command(short_help="Judge the paper's claims.")
 @click.option("--reading", default="literal", show_default=True, metavar="NAME", help="A named reading: literal, closest or delay.")
 @click.option("--format", "style", type=click.Choice(["table", "json", "md"]), default="table", show_default=True)
-@click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")
-def claims(reading, style, jobs):
-    """The claims ledger: what the paper says, whether it holds under a reading, and how sure that is.
+@JOBS
+def claims(reading: str, style: str, jobs: int) -> None:
+    """Judge the paper's claims: each claim, whether it holds under a reading, and how sure that is.
 
     Everything is simulated anew, with as many replications as the verdicts need.
     """
@@ -98,29 +107,19 @@ def claims(reading, style, jobs):
     from ..scenario import Scenario
 
     table = play_ledger(Scenario.named(reading), reading, jobs=jobs, progress=sys.stderr.isatty())
-    rows = table.to_dict("records")
-    if style == "json":
-        keys = ("claim", "section", "verdict", "effect", "low", "high", "reading")
-        click.echo(_formatted([{key: row[key] for key in keys} for row in rows], "json"))
-        return
-    rows = [{**row, "evidence": evidence_text(row)} for row in rows]
-    shown = [{key: row[key] for key in ("claim", "section", "verdict", "evidence", "replications")} for row in rows]
-    click.echo(_markdown(shown) if style == "md" else pd.DataFrame(shown).to_string(index=False, justify="left"))
-
-
-def _markdown(rows: list[dict]) -> str:
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [{**row, "evidence": evidence_text(row)} for row in table.to_dict("records")]
+    measured = ("effect", "low", "high", "reading") if style == "json" else ("evidence", "replications")
+    show_rows([{key: row[key] for key in ("claim", "section", "verdict", *measured)} for row in rows], style)
 
 
 @cli.command(short_help="Search the readings of the paper.")
-@click.option("--count", type=int, default=20_000, show_default=True, help="Readings to judge.")
-@click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")
-@click.option("--out", type=Path, metavar="DIR", help="Put data/results/ and build/readings/ there; without it, in the checkout.")
-def readings(count, jobs, out):
-    """Search the readings of the paper's lost symbols: which of them supports which claim.
+@click.option("--count", type=int, default=20_000, show_default=True, help="Number of readings to judge.")
+@JOBS
+@click.option("--out", type=Path, metavar="DIR", help="Folder for data/results/ and build/readings/. Default: the checkout.")
+def readings(count: int, jobs: int, out: Path | None) -> None:
+    """Search the readings of the paper's lost symbols: which reading supports which claim.
 
-    Ten minutes on two cores. What is judged is kept in build/readings/ at once: a search that was stopped goes on where it was.
+    The search takes ten minutes on two cores. It keeps each result in build/readings/ and continues there after a stop.
     """
     from ..claims.search import search_readings
     from ..files import output_folder
@@ -130,23 +129,13 @@ def readings(count, jobs, out):
     search_readings(out / "data/results", out / "build/readings", report=click.echo, count=count, jobs=jobs, progress=progress)
 
 
-def _formatted(rows: list[dict], style: str) -> str:
-    table = pd.DataFrame(rows)
-    if style == "csv":
-        return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
-    if style == "json":
-        clean = [{key: None if pd.isna(value) else value for key, value in row.items()} for row in table.to_dict("records")]
-        return json.dumps(clean, indent=2, allow_nan=False)
-    return table.to_string(index=False, float_format=lambda value: f"{value:.4g}", na_rep="-")
-
-
 @cli.command(short_help="Redraw every figure of the paper.")
-@click.option("--quick", is_flag=True, help="Seconds instead of minutes, fewer replications; into build/quick.")
-@click.option("--only", metavar="NAME", help="One notebook: 03-resource-sweeps, resource-sweeps or 03.")
-@click.option("--jobs", type=int, default=-1, help="Processes; -1, the default, is every core.")
-@click.option("--out", type=Path, metavar="DIR", help="Put figures/, data/results/ and build/executed/ there.")
-@click.option("--dask", default="", metavar="ADDRESS", help="Run the sweeps on a Dask cluster, such as tcp://host:8786.")
-def reproduce(**options):
+@click.option("--quick", is_flag=True, help="Take fewer replications, so seconds instead of minutes; write into build/quick.")
+@click.option("--only", metavar="NAME", help="Run one notebook: 03-resource-sweeps, resource-sweeps or 03.")
+@JOBS
+@click.option("--out", type=Path, metavar="DIR", help="Folder for figures/, data/results/ and build/executed/.")
+@click.option("--dask", default="", metavar="ADDRESS", help="Run the sweeps on the Dask cluster at tcp://HOST:PORT.")
+def reproduce(**options: Any) -> None:
     """Redraw every figure of the paper from the notebooks."""
     from .reproduce import reproduce
 
@@ -154,31 +143,80 @@ def reproduce(**options):
 
 
 @cli.command(short_help="Serve the explorer as a page.")
-@click.option("--port", type=int, help="Without it the first free one from 8866 on.")
-@click.option("--browser/--no-browser", default=True, help="Open it, or only say where it is.")
-def app(port, browser):
-    """Serve the explorer as a page, on this machine alone and until Ctrl-C; every visitor has settings of their own."""
+@click.option("--port", type=int, help="Port. Default: the first free one from 8866 on.")
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser, or only print its address.")
+def app(port: int | None, browser: bool) -> None:
+    """Serve the explorer as a page on this machine alone, until Ctrl-C. Every visitor has separate settings."""
+    for module in ("voila", "ipywidgets", "seaborn"):
+        require(module, "app", "the page")
     from ..explorer.app import serve
 
     serve(port, browser)
 
 
-def main():
-    """Run the command line; bad input is one sentence on standard error and exit code 2, never a traceback."""
+def main() -> NoReturn:
+    """Run the command line and exit.
+
+    A failure is one sentence on standard error and exit code 2, never a traceback. An interrupt, by Ctrl-C or SIGTERM, has
+    code 130. Where the reader of the output has left, as `head` does, the code is 0.
+    """
+    _replace_closed_streams()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    context = None
     try:
-        sys.exit(cli.main(prog_name="edgecache", standalone_mode=False))
-    except InputError as error:
-        _fail(str(error), 2)
-    except click.ClickException as error:
-        _fail(error.format_message(), 2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has seen enough
-    except OSError as error:
-        _fail(f"{error.filename or 'output'}: {error.strerror}", 2)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; what was finished is kept", 130)
+        with cli.make_context("edgecache", sys.argv[1:]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as finished:
+        sys.exit(finished.exit_code)
+    except (KeyboardInterrupt, EOFError, click.Abort):
+        kept = context is not None and context.invoked_subcommand in KEEPS_WORK
+        _fail("interrupted; what was finished is kept" if kept else "interrupted", 130)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        message = _sentence(error)
+        if message is None:
+            raise
+        _fail(message, 2)
+    sys.exit(0)
 
 
-def _fail(message: str, code: int):
-    click.echo(f"edgecache: {' '.join(message.split())}", err=True)
+def _sentence(error: Exception) -> str | None:
+    """What to print of a failure; None where it is a fault of the program, which deserves its traceback."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError):
+        return f"{error.filename or 'output'}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "this takes more memory than there is; ask for fewer slots, models or replications"
+    if isinstance(error, BrokenProcessPool):
+        return "a worker process was killed, most often for lack of memory; try fewer processes with --jobs"
+    return None
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    show(f"edgecache: {' '.join(message.split())}", err=True)
     sys.exit(code)
+
+
+def _reader_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _replace_closed_streams() -> None:
+    """Open the null device for every closed standard stream, or the next file would take its number. Fail without an output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115, it stays open
+    if sys.stdout is None:
+        _fail("standard output is closed, so nothing can be printed", 2)

@@ -1,33 +1,40 @@
 """Options that several commands share: those of a scenario, and values by name."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    from ..scenario import Scenario
+
 SCENARIO_OPTIONS = (
     click.option("--reading", metavar="NAME", help="A named reading of the paper: literal (the default), closest or delay."),
-    click.option("--catalogue", type=Path, metavar="FILE", help="CSV of models; the shipped ten services without it."),
-    click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage, GB."),
-    click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory, GB."),
-    click.option("--arrival-rate", type=float, default=1.0, show_default=True, help="Requests a slot."),
-    click.option("--zipf", type=float, default=0.8, show_default=True, help="Exponent of the popularity."),
-    click.option("--slots", type=int, default=100, show_default=True, help="Time slots."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--catalogue", type=Path, metavar="FILE", help="CSV file of models. Default: the ten shipped services."),
+    click.option("--storage", "storage_gb", type=float, default=120.0, show_default=True, help="Storage in GB."),
+    click.option("--gpu-memory", "gpu_memory_gb", type=float, default=12.0, show_default=True, help="GPU memory in GB."),
+    click.option("--arrival-rate", type=float, default=1.0, show_default=True, help="Mean number of requests per slot."),
+    click.option("--zipf", type=float, default=0.8, show_default=True, help="Zipf exponent of the models' popularity."),
+    click.option("--slots", type=int, default=100, show_default=True, help="Number of time slots."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random numbers."),
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other parameter or reading of the scenario."),
 )
 
 
-def scenario_options(command):
+def scenario_options(command: Callable) -> Callable:
     """Give a command the options of a scenario."""
     for option in reversed(SCENARIO_OPTIONS):
         command = option(command)
     return command
 
 
-def scenario_of(catalogue, settings, reading, **parameters):
-    """The Scenario of a command's options; a named reading sets what was not asked for on the command line."""
+def scenario_of(*, catalogue: Path | None, settings: tuple[str, ...], reading: str | None, **parameters: Any) -> Scenario:
+    """The Scenario of a command's options. A named reading sets every parameter that the command line does not give."""
     from ..catalogue import load_catalogue
     from ..scenario import Scenario
 
@@ -40,31 +47,36 @@ def scenario_of(catalogue, settings, reading, **parameters):
     return Scenario.named(reading, **parameters) if reading else Scenario(**parameters)
 
 
-def assigned(settings: tuple[str, ...]) -> dict[str, int | float | str]:
-    """What --set sets; raises InputError for what the command has an option for."""
+def assigned(settings: tuple[str, ...]) -> dict[str, Any]:
+    """The values of --set by name. Raises InputError for a parameter that has an option of its own."""
     options = {option.name: option.opts[0] for option in click.get_current_context().command.params}
-    found = pairs("--set", settings)
-    for name, value in found.items():
+    values = pairs("--set", settings)
+    for name, value in values.items():
         if name in options:
             raise InputError(f"--set is {name + '=' + value!r}; for {name} there is the option {options[name]}")
-    return {name: literal(value) for name, value in found.items()}
+    return {name: literal(value) for name, value in values.items()}
 
 
 def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
     """The values of an option that is given as NAME=VALUE any number of times."""
-    pairs = {}
+    values: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             raise InputError(f"{option} is {text!r}; it must be NAME=VALUE")
-        if name in pairs:
+        if name in values:
             raise InputError(f"{option} is {text!r}; {name} is set twice")
-        pairs[name] = value
-    return pairs
+        values[name] = value
+    return values
+
+
+def names(given: str) -> list[str]:
+    """The names of a comma-separated option."""
+    return [name.strip() for name in given.split(",")]
 
 
 def literal(value: str) -> int | float | str:
-    """A value as it would stand in code: a whole number, a number, or a word."""
+    """The value as Python code would have it: a whole number, a number, or a string."""
     for kind in (int, float):
         try:
             return kind(value)

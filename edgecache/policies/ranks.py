@@ -22,7 +22,8 @@ import numpy as np
 from numba import njit
 
 from ..errors import InputError, PolicyError
-from .contract import RANK_TYPE, chance
+from ..listing import POLICY_TABLE
+from .contract import RANK_TYPE, uniform
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class EvictionPolicy:
     queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
     rank: Callable | None = None  # compiled to decision.RANK_TYPE
     offline: bool = False  # may the rank ask for the future, a model's `next_request`?
+    rising: bool = False  # is the rank a whole number that changes at the model's own requests alone, and only rises?
 
     @property
     def knows(self) -> str:
@@ -66,14 +68,14 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
 
 
 @njit(RANK_TYPE, cache=True)
-def front(model, server):
-    """The rank of a policy that has none."""
+def constant_rank(model, server):
+    """Rank every model alike: evict in the order of the queue (FIFO, LRU)."""
     return 0.0
 
 
 @njit(RANK_TYPE, cache=True)
 def _random(model, server):
-    return chance(server.seed + np.uint64(server.clock), model.index)
+    return uniform(server.seed + np.uint64(server.clock), model.index)
 
 
 @njit(RANK_TYPE, cache=True)
@@ -156,25 +158,24 @@ def _belady_cost(model, server):
     return model.fetch_delay_s / (model.share * (model.next_request - server.clock))
 
 
+def _listed(name: str, rank: Callable | None = None, queue: str = "request", rising: bool = False) -> EvictionPolicy:
+    """A policy of POLICY_TABLE with its rank."""
+    entry = POLICY_TABLE[name]
+    return EvictionPolicy(name, entry.label, entry.about, queue, rank, offline=entry.knows == "future", rising=rising)
+
+
 EVICTION_POLICIES = (
-    # name, label, what it does and when it is good
-    EvictionPolicy("random", "Random", "evicts at random; good as the least that a policy should beat", rank=_random),
-    EvictionPolicy("fifo", "FIFO", "evicts the longest deployed; good where hits cannot be recorded", "deployment"),
-    EvictionPolicy("lru", "LRU", "evicts the least recently requested; good where demand drifts"),
-    EvictionPolicy("lfu", "LFU", "evicts the least requested (reading `lfu`); good where demand is stable", rank=_lfu),
-    EvictionPolicy("lfu-in-cache", "LFU in cache", "LFU counting since the deployment; good in between", rank=_lfu_in_cache),
-    EvictionPolicy("lfu-da", "LFU-DA", "LFU with aging; good where what is popular changes now and then", rank=_lfu_da),
-    EvictionPolicy("lru-2", "LRU-2", "evicts the oldest last request but one; good against one-off requests", rank=_lru_2),
-    EvictionPolicy("hyperbolic", "Hyperbolic", "requests a time deployed; good where newcomers catch on", rank=_hyperbolic),
-    EvictionPolicy("gdsf", "GDSF", "frequency / size, with aging; good for hits where sizes differ", rank=_gdsf),
-    EvictionPolicy("greedy-dual", "GreedyDual", "frequency x delay / size, with aging; good for delay", rank=_greedy_dual),
-    EvictionPolicy("cremebrulee", "CremeBrulee style", "reuse x delay / size; good for delay at stable demand", rank=_cremebrulee),
-    EvictionPolicy("belady", "Belady", "knows the future: the furthest goes; best hits at equal sizes", rank=_belady, offline=True),
-    EvictionPolicy(
-        "belady-cost",
-        "Belady by cost",
-        "knows the future, weighs delay and size; good as a mark for delay",
-        rank=_belady_cost,
-        offline=True,
-    ),
+    _listed("random", _random),
+    _listed("fifo", queue="deployment"),
+    _listed("lru"),
+    _listed("lfu", _lfu, rising=True),
+    _listed("lfu-in-cache", _lfu_in_cache, rising=True),
+    _listed("lfu-da", _lfu_da, rising=True),
+    _listed("lru-2", _lru_2, rising=True),
+    _listed("hyperbolic", _hyperbolic),
+    _listed("gdsf", _gdsf),
+    _listed("greedy-dual", _greedy_dual),
+    _listed("cremebrulee", _cremebrulee),
+    _listed("belady", _belady),
+    _listed("belady-cost", _belady_cost),
 )

@@ -1,33 +1,87 @@
 """What stands beside the package: the lock, environment.yml, the notebooks as committed, and their parameters."""
 
+import ast
+import doctest
+import inspect
+import io
 import json
+import pkgutil
 import re
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stdout
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
+import edgecache
+
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 INDEX = ROOT / "notebooks/index.ipynb"
 NOTEBOOKS = sorted(set(INDEX.parent.glob("*.ipynb")) - {INDEX})  # in reading order
 
 
-def test_the_lock_names_no_host_and_pins_every_hash():
-    lock = (ROOT / "requirements.lock").read_text()
-    assert "://" not in lock
-    pins = re.split(r"\n(?=\S)", lock.strip())
-    assert len(pins) > 50
+@pytest.mark.parametrize("lock", ["requirements.lock", "tools/uv.txt"])
+def test_locks_name_no_host_and_pin_every_hash(lock):
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    pins = re.split(r"\n(?=\S)", text.strip())
     assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)
-    locked = {pin.split("==")[0] for pin in pins}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    extras = project["project"]["optional-dependencies"]
+
+
+def test_the_lock_holds_the_core_and_every_extra_but_torch():
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    extras = PROJECT["project"]["optional-dependencies"]
     assert "torch" in extras  # the one extra that is not locked: which build of torch fits is the user's to choose
-    wanted += [name for extra, names in extras.items() for name in names if extra != "torch"]
-    assert {re.match(r"[\w.-]+", requirement).group() for requirement in wanted} <= locked
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["dev"]]
+    wanted += [requirement for extra, names in extras.items() for requirement in names if extra != "torch"]
+    assert len(locked) > 50 and {re.match(r"[\w.-]+", requirement).group() for requirement in wanted} <= locked | {"edgecache"}
+
+
+def test_the_core_is_small_and_all_holds_every_extra():
+    core = {re.match(r"[\w.-]+", requirement).group() for requirement in PROJECT["project"]["dependencies"]}
+    assert core == {"numpy", "scipy", "pandas", "numba", "deap", "joblib", "tqdm", "click"}
+    extras = PROJECT["project"]["optional-dependencies"]
+    (everything,) = extras["all"]
+    assert set(everything.removeprefix("edgecache[").rstrip("]").split(",")) == set(extras) - {"all", "test", "torch"}
+
+
+CORE_MODULES = """
+import sys
+class Core:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Core())
+import edgecache, edgecache.cli.main
+for name in edgecache.__all__:
+    getattr(edgecache, name)
+for command in {commands!r}:
+    sys.argv = ["edgecache", *command]
+    try:
+        edgecache.cli.main.main()
+    except SystemExit as stopped:
+        print(command[0], stopped.code, file=sys.stderr)
+"""
+
+
+def test_the_core_alone_runs_and_names_the_extra_that_a_command_needs():
+    """In a process that finds none of the packages of the extras."""
+    missing = {"jupyterlab", "seaborn", "matplotlib", "papermill", "ipywidgets", "nbval", "nbformat", "nbclient", "yaml", "psutil"}
+    missing |= {"SALib", "pyarrow", "onnx", "onnxruntime", "voila", "dask", "distributed", "bs4", "latex2mathml"}
+    quick = ["--slots", "5", "--policies", "lru", "--replications", "1"]
+    commands = [["simulate", *quick], ["explain", "--slot", "0"], ["policies"], ["reproduce"], ["app"]]
+    code = CORE_MODULES.format(missing=missing, commands=commands)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == [
+        "simulate 0", "explain 0", "policies 0",
+        "edgecache: edgecache reproduce needs yaml: pip install 'edgecache[notebooks]'", "reproduce 2",
+        "edgecache: the page needs voila: pip install 'edgecache[app]'", "app 2",
+    ]  # fmt: skip
 
 
 def test_environment_yml_is_up_to_date():
@@ -37,7 +91,8 @@ def test_environment_yml_is_up_to_date():
 
 
 def test_the_version_is_one_everywhere():
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = PROJECT["project"]["version"]
+    assert edgecache.__version__ == version
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert f"## {version} " in (ROOT / "CHANGELOG.md").read_text()
 
@@ -50,6 +105,83 @@ def test_the_code_is_formatted_and_linted():
 def test_imports_run_one_way():
     """The contract of import-linter in pyproject.toml: which room may import which."""
     subprocess.run([f"{sys.prefix}/bin/lint-imports", "--no-cache"], cwd=ROOT, check=True)
+
+
+def test_types_are_right(tmp_path):
+    """Mypy, as pyproject.toml configures it, finds no error in the package."""
+    done = subprocess.run(
+        [f"{sys.prefix}/bin/mypy", "--cache-dir", tmp_path], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+# ---- what a reader of the package finds: every public name of the root and of a room
+
+
+def public_names():
+    """(module, name) of the root's and every room's `__all__`."""
+    rooms = [
+        edgecache,
+        *(import_module(f"edgecache.{room.name}") for room in pkgutil.iter_modules(edgecache.__path__) if room.ispkg),
+    ]
+    return [(room, name) for room in rooms for name in getattr(room, "__all__", ())]
+
+
+def test_the_root_shows_what_type_checkers_see():
+    """Names are imported on first use; the block for type checkers, the table of modules and `__all__` must agree."""
+    (block,) = [node for node in ast.parse(Path(edgecache.__file__).read_text()).body if isinstance(node, ast.If)]
+    imported = {
+        alias.name: f"edgecache.{node.module}" for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert set(imported) | {"__version__"} == set(edgecache.__all__) == set(dir(edgecache))
+    for name, module in imported.items():
+        assert getattr(edgecache, name) is getattr(import_module(module), name)
+    with pytest.raises(AttributeError, match="module 'edgecache' has no attribute 'simulat'"):
+        edgecache.simulat  # noqa: B018, the access is the test
+
+
+@pytest.mark.parametrize(("room", "name"), public_names(), ids=lambda value: getattr(value, "__name__", value))
+def test_public_names_have_numpydoc_docstrings(room, name):
+    public = getattr(room, name)
+    if not callable(public):
+        return  # a table or a text
+    text = inspect.getdoc(public) or ""
+    summary = text.split("\n")[0]
+    assert summary.endswith(".") and len(summary.split()) <= 25, "a summary of one sentence"
+    sections = set(re.findall(r"^(\w[\w ]*)\n-{3,}$", text, re.MULTILINE))
+    if isinstance(public, type) and issubclass(public, Exception):
+        return
+    signature = inspect.signature(public)
+    wanted = {"Examples"} | ({"Parameters"} if signature.parameters else set())
+    if not isinstance(public, type) and signature.return_annotation not in (None, "None"):
+        wanted.add("Yields" if "Yields" in sections else "Returns")
+    assert wanted <= sections, f"{room.__name__}.{name} has no section {', '.join(sorted(wanted - sections))}"
+    for parameter in signature.parameters.values() if "Parameters" in sections else ():
+        assert re.search(rf"^\*{{0,2}}([\w, *]*, )?\*{{0,2}}{parameter.name}\b", text, re.MULTILINE), (
+            f"{parameter.name} is not described"
+        )
+
+
+def modules():
+    found = (module.name for module in pkgutil.walk_packages(edgecache.__path__, "edgecache."))
+    return [name for name in found if name != "edgecache.__main__"]
+
+
+def test_examples_in_docstrings_run(tmp_path, monkeypatch):
+    """Each in a folder of its own, so that an example that writes a file writes it there."""
+    monkeypatch.chdir(tmp_path)
+    tried, failed = 0, []
+    for name in modules():
+        try:
+            module = import_module(name)
+        except ImportError:
+            continue  # an extra that is not installed
+        with redirect_stdout(io.StringIO()) as printed:
+            results = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+        tried += results.attempted
+        failed += [printed.getvalue()] if results.failed else []
+    assert not failed, "\n".join(failed)
+    assert tried > 0
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
