@@ -17,7 +17,8 @@ from .errors import InputError, PolicyError, unknown
 from .policies import find_policy
 from .policies.contract import MODEL_TYPE, RANK_TYPE, SERVER_TYPE, Policy
 from .policies.exact import Exact
-from .policies.genetic import GA, best_met
+from .policies.genetic import GA
+from .policies.genetic_compiled import best_met
 from .policies.knapsack import NODES, _search
 from .policies.ranks import EvictionPolicy, front
 from .scenario import Scenario
