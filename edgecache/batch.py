@@ -250,7 +250,7 @@ def outcomes(
             raise InputError(f"{name} is empty; a batch needs at least one of each")
     policies = [find_policy(policy) for policy in policies]
     for policy in policies:
-        if type(policy) not in (EvictionPolicy, GA, Exact) or getattr(policy, "offline", False):
+        if type(policy) not in (EvictionPolicy, GA, Exact) or getattr(policy, "offline", getattr(policy, "operators", None)):
             raise InputError(f"policy {policy.name!r} is not among those that play in batches: ranks of the past, exact and ga")
     for name in (name for point in points for name in point):
         if name not in POINTS:
