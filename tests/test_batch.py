@@ -211,10 +211,23 @@ class Tame(GA):
     name: str = "tame"
 
 
+BY_DEAP = GA(name="by-deap", operators=GA().toolbox)
+
+
 @pytest.mark.parametrize(
     "policy",
-    ["clairvoyant", "clairvoyant-delay", "optimal-online", "belady", "belady-cost", KeepWhatFits(), Clairvoyant(), Tame()],
-    ids=["clairvoyant", "its-delay", "optimal-online", "belady", "belady-cost", "planner", "an-object", "a-GA-of-ones-own"],
+    ["clairvoyant", "clairvoyant-delay", "optimal-online", "belady", "belady-cost", KeepWhatFits(), Clairvoyant(), Tame(), BY_DEAP],
+    ids=[
+        "clairvoyant",
+        "its-delay",
+        "optimal-online",
+        "belady",
+        "belady-cost",
+        "planner",
+        "an-object",
+        "a-GA-of-ones-own",
+        "by-DEAP",
+    ],
 )
 def test_policies_that_do_not_play_in_batches(policy):
     name = getattr(policy, "name", policy)

@@ -71,7 +71,7 @@ def framework() -> Figure:
         def arrow(start, end, text, at, colour="0.15", ha="center", bend=0.0):
             axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=1.3,
                                            connectionstyle=f"arc3,rad={bend}"))  # fmt: skip
-            axis.text(*at, text, ha=ha, va="center", fontsize=7.5, color=colour)
+            axis.text(at[0], at[1], text, ha=ha, va="center", fontsize=7.5, color=colour)
 
         miss, hit = POLICY_STYLE["ga"][0], POLICY_STYLE["lru"][0]
         box(2, 14, 14, 22, "Users", "#f4f4f4", "bold", 10, top=True)
