@@ -155,7 +155,7 @@ class GA:
         Parameters
         ----------
         decision
-            The miss to decide. The toolbox draws from a copy of its `rng`, so every toolbox of a decision draws the same numbers.
+            The miss to decide. The toolbox draws from a copy of its `rng`: the numbers that `decide` would draw next.
 
         Returns
         -------
