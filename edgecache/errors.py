@@ -100,26 +100,9 @@ def whole_number(name: str, value: Any, least: int = 1, most: float = math.inf) 
 
 
 def require(module: str, extra: str, what: str) -> ModuleType:
-    """Import a module that belongs to an optional extra of the package.
+    """Import a module of the optional `extra` of pyproject.toml.
 
-    Parameters
-    ----------
-    module : str
-        The module's full name, such as `pyarrow.parquet`.
-    extra : str
-        The extra of pyproject.toml that installs it.
-    what : str
-        What needs the module, as the subject of the error's sentence.
-
-    Returns
-    -------
-    module
-        The imported module.
-
-    Raises
-    ------
-    InputError
-        Where the module is not installed; it names the command that installs it.
+    Raises InputError, with the command that installs the extra, where the module is missing; `what` is the sentence's subject.
 
     Examples
     --------

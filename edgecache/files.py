@@ -35,22 +35,8 @@ def output_folder(out: Path | None) -> Path:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to; when the block succeeds, that file replaces `path`.
 
-    A symbolic link stays, and its target is replaced. Missing folders are made. When the block fails, `path` is unchanged.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file to write.
-
-    Yields
-    ------
-    Path
-        `path` with `.part` at its end.
-
-    Raises
-    ------
-    OSError
-        Where the file cannot be written, such as on a full disk; the error names `path`.
+    A symbolic link stays, and its target is replaced. Missing folders are made. When the block fails, `path` is unchanged. An
+    OSError, such as that of a full disk, names `path`.
 
     Examples
     --------
@@ -178,18 +164,7 @@ class Journal:
         return True
 
     def add(self, results: Iterable[tuple[str, object]]) -> None:
-        """Keep these results; after this returns, killing the process loses none of them.
-
-        Parameters
-        ----------
-        results : iterable of (str, object)
-            Keys and results, as JSON can write them.
-
-        Raises
-        ------
-        OSError
-            Where the file cannot be written; the error names it.
-        """
+        """Keep these results, which JSON can write; after this returns, killing the process loses none of them."""
         for key, value in results:
             text = json.dumps([key, value]).encode()
             self.file.write(b"%08x %s\n" % (zlib.crc32(text), text))
@@ -205,30 +180,9 @@ class Journal:
     def run(
         self, task: Callable, items: Mapping[str, Any], *, jobs: int = -1, progress: bool = False, description: str = "results"
     ) -> list:
-        """Compute `task(item)` for every item that has no result yet, and return the results of all.
+        """Compute `task(item)` for every item, by its key, that has no result yet; return the results of all in their order.
 
-        Parameters
-        ----------
-        task : callable
-            A function of one item; its result is something that JSON can write.
-        items : mapping
-            The items by their keys.
-        jobs : int
-            Number of processes; -1 is every core.
-        progress : bool
-            Show a progress bar.
-        description : str
-            What the results are, in the plural.
-
-        Returns
-        -------
-        list
-            The results, in the order of the items.
-
-        Raises
-        ------
-        KeyboardInterrupt, WorkerKilled
-            As they came, saying also how many results are kept, and where.
+        KeyboardInterrupt and WorkerKilled are raised as they came, but say how many results, named by `description`, are kept.
         """
         missing = [(key, item) for key, item in items.items() if key not in self.done]
         results = run_parallel(partial(_keyed, task), missing, jobs, progress=progress, description=description, ordered=False)

@@ -377,7 +377,7 @@ def rule(groups, costs, level):
 def test_the_rule_of_a_verdict():
     """Random groups, of which some statements are true, some false and some near the edge; every verdict occurs."""
     rng, seen = np.random.default_rng(1), []
-    for _ in range(400):
+    for _ in range(250):
         size = int(rng.integers(1, 5))
         cells = [("slots", value, policy) for value in range(size) for policy in ("proposed", "lru")]
         luck = lucky(rng, 0.4, 12)
