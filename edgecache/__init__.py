@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .scenario import READINGS, Scenario
     from .simulator import simulate
     from .statistics import box_statistics, reductions, summarise
-    from .sweeps import sweep
+    from .sweeps import sweep, sweep_by_slot
 
     __version__: str
 
@@ -44,7 +44,7 @@ __all__ = [
     "BOUNDS", "GA", "PAPER", "POLICIES", "READINGS", "Catalogue", "Clairvoyant", "Decision", "EvictionPolicy", "Exact",
     "InputError", "OptimalOnline", "PolicyError", "Scenario", "Simulation", "Trace", "__version__", "box_statistics",
     "eviction_policy", "explain", "load_catalogue", "lower_bound", "poisson_trace", "reductions", "sample_catalogue",
-    "simulate", "summarise", "sweep", "write_table",
+    "simulate", "summarise", "sweep", "sweep_by_slot", "write_table",
 ]  # fmt: skip
 
 # The module of each public name. It is imported when the name is first used: `edgecache --help` need not wait for Numba.
@@ -66,7 +66,7 @@ _MODULES = {
     "scenario": ("READINGS", "Scenario"),
     "simulator": ("simulate",),
     "statistics": ("box_statistics", "reductions", "summarise"),
-    "sweeps": ("sweep",),
+    "sweeps": ("sweep", "sweep_by_slot"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

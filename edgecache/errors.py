@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises: a single sentence saying what, where, which value and what is allowed."""
+"""The one exception that a user's mistake raises: a single sentence saying what, where, which value and what is allowed."""
 
 import importlib
 import math
@@ -6,6 +6,24 @@ import numbers
 from collections.abc import Iterable
 from difflib import get_close_matches
 from types import ModuleType
+from typing import Any
+
+# What names may end in by mistake: the unit that edgecache takes instead, and how to convert.
+UNITS = {
+    "mb": ("gb", "divide MB by 1,000"),
+    "kb": ("gb", "divide kB by 1,000,000"),
+    "bytes": ("gb", "divide bytes by 1,000,000,000"),
+    "mib": ("gb", "divide MiB by 953.674"),
+    "gib": ("gb", "multiply GiB by 1.07374"),
+    "tb": ("gb", "multiply TB by 1,000"),
+    "w": ("kw", "divide W by 1,000"),
+    "watts": ("kw", "divide W by 1,000"),
+    "ms": ("s", "divide ms by 1,000"),
+    "us": ("s", "divide µs by 1,000,000"),
+    "min": ("s", "multiply minutes by 60"),
+    "mbps": ("gbps", "divide Mbit/s by 1,000"),
+}
+SPELT = {"gb": "GB", "kw": "kW", "s": "s", "gbps": "Gbit/s"}
 
 
 class InputError(ValueError):
@@ -21,16 +39,61 @@ class PolicyError(InputError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """An InputError that names the unknown `name`, the nearest known one and all the others."""
-    known = {name.lower(): name for name in known}
-    near = get_close_matches(str(name).lower(), known, n=1)
-    hint = f"did you mean {known[near[0]]!r}? Known" if near else "known"
-    return InputError(f"unknown {kind} {name!r}; {hint}: {', '.join(known.values())}")
+    """Make the error for an unknown name.
+
+    Parameters
+    ----------
+    kind
+        What the name should be, such as ``"policy"``.
+    name
+        What was given.
+    known
+        Every name that is allowed.
+
+    Returns
+    -------
+    InputError
+        One sentence with the nearest known name and all the others. A name in a wrong unit, such as ``size_mb``, gets the right
+        unit and the conversion instead.
+
+    Examples
+    --------
+    >>> print(unknown("policy", "lfuu", ["lru", "lfu"]))
+    unknown policy 'lfuu'; did you mean 'lfu'? Known: lru, lfu
+    >>> print(unknown("column", "size_mb", ["service", "size_gb"]))
+    unknown column 'size_mb'; size_gb is in GB: divide MB by 1,000
+    """
+    spelling = {name.lower(): name for name in known}
+    stem, _, ending = str(name).lower().rpartition("_")
+    if ending in UNITS:
+        unit, conversion = UNITS[ending]
+        near = get_close_matches(f"{stem}_{unit}", [word for word in spelling if word.endswith(f"_{unit}")], n=1)
+        if near:
+            return InputError(f"unknown {kind} {name!r}; {spelling[near[0]]} is in {SPELT[unit]}: {conversion}")
+    near = get_close_matches(str(name).lower(), spelling, n=1)
+    hint = f"did you mean {spelling[near[0]]!r}? Known" if near else "known"
+    return InputError(f"unknown {kind} {name!r}; {hint}: {', '.join(spelling.values())}")
 
 
-def whole_number(name: str, value: object, least: int = 1, most: float = math.inf):
-    """Raise InputError unless the value is a whole number from `least` to `most`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= most:
+def whole_number(name: str, value: Any, least: int = 1, most: float = math.inf) -> None:
+    """Check a whole number.
+
+    Parameters
+    ----------
+    name
+        What the error calls the value.
+    value
+        What was given; a bool is no number.
+    least, most
+        The allowed range, both ends included.
+
+    Raises
+    ------
+    InputError
+        Unless the value is a whole number in the range.
+    """
+    kind: Any = numbers.Integral  # mypy knows no order of Integral
+    if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
         raise InputError(
             f"{name} is {value!r}; it must be a whole number, at least {least}" + (f", at most {most}" if most < math.inf else "")
         )

@@ -35,7 +35,7 @@ POLICY_TABLE = {
         "Optimal online", "popularity", "least average cost for a known popularity; the mark for any online policy"
     ),
     "clairvoyant": PolicyEntry(
-        "Clairvoyant", "future", "least cost of the whole trace; the floor under every policy that decides at misses"
+        "Clairvoyant", "future", "least cost of the whole trace; the floor of policies that decide at misses and only evict"
     ),
     "optimal-online-delay": PolicyEntry(
         "Optimal online, for delay",
@@ -43,7 +43,7 @@ POLICY_TABLE = {
         "least average delay for a known popularity, whatever it costs; the mark for delay",
     ),
     "clairvoyant-delay": PolicyEntry(
-        "Clairvoyant, for delay", "future", "least delay of the whole trace; the floor under the users' delay"
+        "Clairvoyant, for delay", "future", "least delay of the whole trace; the floor of the same policies"
     ),
 }
 

@@ -1,84 +1,124 @@
-"""The books: what a simulation did, slot by slot and request by request, and what it cost by the equations of costs.py."""
+"""Results: what happened to a trace under a policy, slot by slot and request by request, and what it cost."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from numba import njit
 
-from . import costs
-from .accounting import absence_cycle, booked_cycle
+from .accounting import Charges
 from .demand import Trace
 from .scenario import Scenario
 
-MISS, HIT, CLOUD = 0, 1, 2  # what became of a request
+MISS, HIT, CLOUD = 0, 1, 2  # the outcome of a request
+# what is added up over each slot; the first is what the policy had in use at its end
+SUMS = (
+    "power_kw", "requests", "hits", "cloud_requests", "switching_cost", "resource_cost", "served_delay_s", "cloud_delay_s",
+    "fetched_gb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """What happened to a trace under a policy, and what it cost. T slots, N requests, I models."""
+    """What happened to a trace under a policy, and what it cost. N requests, T slots, K evictions, I models.
 
-    scenario: Scenario
-    trace: Trace
+    Parameters
+    ----------
+    charges : Charges
+        The scenario, the trace, and what its events cost.
+    policy : str
+        The name that the policy goes by on this server.
+    outcome : array of uint8, shape (N,)
+        MISS, HIT or CLOUD for each request.
+    evictions : array of int64, shape (K, 3)
+        Clock, model, and how often that model was asked for so far, of each eviction in order.
+    """
+
+    charges: Charges
     policy: str
-    outcome: np.ndarray  # MISS, HIT or CLOUD, uint8 (N,)
-    evictions: np.ndarray  # (clock, model, its requests so far) of each eviction, in order, int64 (K, 3)
+    outcome: npt.NDArray[np.uint8]
+    evictions: npt.NDArray[np.int64]
 
-    @cached_property
-    def deployments(self) -> np.ndarray:
-        """x(t), the deployment at the end of each slot, bool (T, I)."""
-        change = np.zeros((self.trace.slots, len(self.scenario.catalogue)), dtype=np.int64)
-        fetched = self.outcome == MISS
-        np.add.at(change, (self.trace.slot[fetched], self.trace.model[fetched]), 1)
-        np.add.at(change, (self.trace.slot[self.evictions[:, 0] - 1], self.evictions[:, 1]), -1)
-        return change.cumsum(axis=0).astype(bool)
+    @property
+    def scenario(self) -> Scenario:
+        """The server and its readings."""
+        return self.charges.scenario
 
-    @cached_property
-    def used(self) -> np.ndarray:
-        """Storage (GB), GPU memory (GB) and power with the static one (kW) in use at the end of each slot, (T, 3)."""
-        s, c = self.scenario, self.scenario.catalogue
-        return self.deployments @ np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]).T + [0, 0, s.static_power_kw]
+    @property
+    def trace(self) -> Trace:
+        """The requests."""
+        return self.charges.trace
 
-    @cached_property
-    def books(self) -> dict[str, np.ndarray]:
-        """What `slots` shows, as arrays of shape (T,)."""
-        s, c, trace = self.scenario, self.scenario.catalogue, self.trace
-        fetched, on_cloud = self.outcome == MISS, self.outcome == CLOUD
-        switching = costs.total_cost(self._switching_cost(fetched), 0.0, s.w1, s.w2)
-        resource = costs.total_cost(0.0, costs.deployment_cost(s, self.deployments), s.w1, s.w2)
-        if s.resource_basis == "decision":
-            resource = resource * (self._by_slot(fetched) > 0)
-        served = self._by_slot(~on_cloud)
-        with np.errstate(invalid="ignore"):
-            delay = self._by_slot(~on_cloud, self.request_delay_s) / served
-        power = s.static_power_kw + self.deployments @ c.power_kw
+    def means(self) -> dict[str, float]:
+        """The run in one row.
+
+        Returns
+        -------
+        dict of str to float
+            Costs are means over slots; `service_delay_s` is the mean over the requests that the edge served, `service_delay_all_s`
+            over all requests, the cloud's included (both NaN without any). `hit_ratio` and `cloud_share` are shares of requests.
+            `fetched_gb`, `energy_kwh`, `requests` and `cloud_requests` are sums. Delays are those of an idle server: no queueing.
+        """
+        slots, requests = self.trace.slots, len(self.trace)
+        total = dict(zip(SUMS, self._account(np.empty((0, len(SUMS)))).tolist(), strict=True))
+        switching, resource = total["switching_cost"] / slots, total["resource_cost"] / slots
+        served, on_cloud = requests - total["cloud_requests"], total["cloud_requests"]
         return {
-            "slot": np.arange(trace.slots),
-            "requests": self._by_slot(np.ones(len(trace), dtype=bool)),
-            "hits": self._by_slot(self.outcome == HIT),
-            "cloud_requests": self._by_slot(on_cloud),
+            "total_cost": switching + resource,
             "switching_cost": switching,
             "resource_cost": resource,
-            "total_cost": switching + resource,
-            "service_delay_s": delay,
-            "fetched_gb": self._by_slot(fetched, c.size_gb[trace.model]),
-            "energy_kwh": power * s.slot_length_s / 3600,
+            "service_delay_s": total["served_delay_s"] / served if served else np.nan,
+            "service_delay_all_s": (total["served_delay_s"] + total["cloud_delay_s"]) / requests if requests else np.nan,
+            "hit_ratio": total["hits"] / requests if requests else np.nan,
+            "cloud_share": on_cloud / requests if requests else np.nan,
+            "fetched_gb": total["fetched_gb"],
+            "energy_kwh": total["power_kw"] * self.trace.slot_length_s / 3600,
+            "requests": requests,
+            "cloud_requests": int(on_cloud),
+            "slots": slots,
+        }
+
+    @cached_property
+    def by_slot(self) -> dict[str, npt.NDArray]:
+        """The columns of `slots`, each an array of shape (T,)."""
+        rows = np.empty((self.trace.slots, len(SUMS)))
+        self._account(rows)
+        column = dict(zip(SUMS, rows.T, strict=True))
+        counts = {name: column[name].astype(np.int64) for name in ("requests", "hits", "cloud_requests")}
+        requests, on_cloud = counts["requests"], counts["cloud_requests"]
+        with np.errstate(invalid="ignore"):
+            delays = {
+                "service_delay_s": column["served_delay_s"] / (requests - on_cloud),
+                "service_delay_all_s": (column["served_delay_s"] + column["cloud_delay_s"]) / requests,
+                "cloud_share": on_cloud / requests,
+            }
+        return {
+            "slot": np.arange(self.trace.slots),
+            **counts,
+            "switching_cost": column["switching_cost"],
+            "resource_cost": column["resource_cost"],
+            "total_cost": column["switching_cost"] + column["resource_cost"],
+            **delays,
+            "fetched_gb": column["fetched_gb"],
+            "energy_kwh": column["power_kw"] * self.trace.slot_length_s / 3600,
         }
 
     @property
-    def slots(self):
-        """One tidy row a slot.
+    def slots(self) -> pd.DataFrame:
+        """One tidy row per slot.
 
-        `switching_cost` and `resource_cost` are weighted and add up to `total_cost`; `service_delay_s` is the mean over the slot's
-        requests that the edge served (NaN where there was none); `fetched_gb` came over the link; `energy_kwh` is at rated power.
+        `switching_cost` and `resource_cost` are weighted and add up to `total_cost`; delays are means over the slot's requests, see
+        `means` (NaN where there was none); `fetched_gb` came over the link; `energy_kwh` is at rated power.
         """
-        return pd.DataFrame(self.books)
+        return pd.DataFrame(self.by_slot)
 
     @property
-    def events(self):
-        """One tidy row a request: when, for what, what became of it, what was fetched (GB) and evicted, and its delay (s)."""
+    def events(self) -> pd.DataFrame:
+        """One tidy row per request: when, for what, its outcome, what was fetched (GB) and evicted, and its delay (s)."""
         services = np.array(self.scenario.catalogue.services, dtype=object)
-        evicted = [[] for _ in range(len(self.trace))]
+        evicted: list[list[str]] = [[] for _ in range(len(self.trace))]
         for clock, model, _ in self.evictions:
             evicted[clock - 1].append(services[model])
         return pd.DataFrame(
@@ -95,44 +135,113 @@ class Simulation:
         )
 
     @cached_property
-    def request_delay_s(self) -> np.ndarray:
-        """What each request waited: k at a hit, 8 s/B + l + k at a miss, `cloud_delay_s` + k on the cloud; s, (N,)."""
-        s, model = self.scenario, self.trace.model
-        inference = s.catalogue.inference_delay_s[model]
-        delay = np.where(self.outcome == MISS, costs.switching_delay_s(s)[model], inference)
-        return np.where(self.outcome == CLOUD, s.cloud_delay_s + inference, delay)
+    def request_delay_s(self) -> npt.NDArray[np.float64]:
+        """What each request waited, s, (N,): k at a hit, 8 size / B + l + k at a miss, `cloud_delay_s` + k on the cloud."""
+        inference = self.scenario.catalogue.inference_delay_s[self.trace.model]
+        delay = np.where(self.outcome == MISS, self.charges.switching_delay_s[self.trace.model], inference)
+        return np.where(self.outcome == CLOUD, self.scenario.cloud_delay_s + inference, delay)
 
-    def means(self) -> dict[str, float]:
-        """The run in one row: costs are means over slots, delay and hit ratio over requests (NaN without any), the rest sums."""
-        books, requests = self.books, len(self.trace)
-        delay = self.request_delay_s[self.outcome != CLOUD]
-        return {
-            **{name: float(books[name].mean()) for name in ("total_cost", "switching_cost", "resource_cost")},
-            "service_delay_s": float(delay.mean()) if len(delay) else np.nan,
-            "hit_ratio": float((self.outcome == HIT).mean()) if requests else np.nan,
-            "fetched_gb": float(books["fetched_gb"].sum()),
-            "energy_kwh": float(books["energy_kwh"].sum()),
-            "requests": requests,
-            "cloud_requests": int(books["cloud_requests"].sum()),
-            "slots": self.trace.slots,
-        }
+    @cached_property
+    def misses(self) -> npt.NDArray[np.int64]:
+        """The requests (from 0) that were missed, each a decision, (M,)."""
+        return np.flatnonzero(self.outcome == MISS)
 
-    def _by_slot(self, which: np.ndarray, amount: np.ndarray | None = None) -> np.ndarray:
-        """Count the requests `which` (N,), or add up their `amount`, in each slot."""
-        if amount is None:
-            return np.bincount(self.trace.slot[which], minlength=self.trace.slots)
-        sums = np.bincount(self.trace.slot[which], amount[which], minlength=self.trace.slots)
-        return sums.astype(float)  # bincount counts in int64 where there is nothing to add up
+    @cached_property
+    def deployments(self) -> npt.NDArray[np.bool_]:
+        """x(t), the deployment at the end of each slot, (T, I)."""
+        return self._deployed(self.trace.slot, self.trace.slots)
 
-    def _switching_cost(self, fetched: np.ndarray) -> np.ndarray:
-        """C_sw, unweighted, as the reading `charge` books it, (T,)."""
-        s, trace = self.scenario, self.trace
-        delay = costs.switching_delay_s(s)
-        if s.charge == "miss":
-            return self._by_slot(fetched, costs.fetch_delay_s(s)[trace.model])
-        if s.charge == "eviction":
-            clock, model, requests = self.evictions.T
-            slot = trace.slot[clock - 1]
-            cost = costs.eviction_cost(delay[model], booked_cycle(s, trace, requests, clock, slot, model))
-            return np.bincount(slot, cost, minlength=trace.slots).astype(float)
-        return costs.switching_cost(np.where(self.deployments, 0.0, delay), absence_cycle(s, trace))
+    @cached_property
+    def deployed_before(self) -> npt.NDArray[np.bool_]:
+        """The deployment just before each miss, (M, I)."""
+        number = np.searchsorted(self.misses, np.arange(len(self.trace)))  # of the decision that each request is, or comes before
+        after = self._deployed(number, len(self.misses))
+        return np.vstack([np.zeros((1, after.shape[1]), dtype=bool), after])[: len(self.misses)]
+
+    def _deployed(self, period: npt.NDArray[np.int64], periods: int) -> npt.NDArray[np.bool_]:
+        """The deployment at the end of each period, (periods, I); `period` (N,) says in which one each request is."""
+        change = np.zeros((periods, len(self.scenario.catalogue)), dtype=np.int64)
+        np.add.at(change, (period[self.misses], self.trace.model[self.misses]), 1)
+        np.add.at(change, (period[self.evictions[:, 0] - 1], self.evictions[:, 1]), -1)
+        return change.cumsum(axis=0).astype(bool)
+
+    @cached_property
+    def used(self) -> npt.NDArray[np.float64]:
+        """Storage (GB), GPU memory (GB) and power with the static one (kW) in use at the end of each slot, (T, 3)."""
+        return self.deployments @ self.scenario.catalogue.needs.T + [0, 0, self.scenario.static_power_kw]
+
+    def _account(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Add up SUMS, in all, and over each slot into `rows` (T, SUMS) where those are not empty."""
+        s, c, charges = self.scenario, self.scenario.catalogue, self.charges
+        clock, model, requests = self.evictions.T
+        delays = (charges.fetch_delay_s, c.inference_delay_s, s.cloud_delay_s)
+        costs = (
+            charges.evicting(requests, clock, model),
+            charges.fetching,
+            charges.holding,
+            charges.absent,
+            charges.decisions_only,
+        )
+        log = (self.trace.slot, self.trace.model, self.outcome, self.evictions)
+        total = add_up(*log, self.trace.slots, *costs, *delays, c.size_gb, c.power_kw, rows)
+        total[0] += s.static_power_kw * self.trace.slots
+        if len(rows):
+            rows[:, 0] += s.static_power_kw
+        return total
+
+
+@njit(cache=True)
+def add_up(  # noqa: C901, a compiled kernel
+    slots, models, outcome, evictions, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
+    inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
+):  # fmt: skip
+    """What happened, added up slot by slot; returns the sums over all slots, in the order of SUMS."""
+    total, row, nothing = np.zeros(9), np.zeros(9), np.zeros(9)
+    size = size_gb.size
+    deployed, place, count = np.empty(size, dtype=np.int64), np.full(size, -1), 0
+    clock, gone, held, power, changed = 0, 0, 0.0, 0.0, False
+    for slot in range(periods):
+        row[:] = nothing
+        decided = False
+        while clock < models.size and slots[clock] == slot:
+            model = models[clock]
+            row[1] += 1
+            if outcome[clock] == CLOUD:
+                row[3] += 1
+                row[7] += cloud_delay_s + inference_delay_s[model]
+            else:
+                row[6] += inference_delay_s[model]
+                if outcome[clock] == HIT:
+                    row[2] += 1
+                else:
+                    row[6] += fetch_delay_s[model]
+                    row[8] += size_gb[model]
+                    row[4] += fetching[model]
+                    deployed[count], place[model] = model, count
+                    count += 1
+                    decided = changed = True
+            clock += 1
+            while gone < len(evictions) and evictions[gone, 0] == clock:
+                count -= 1
+                last, hole = deployed[count], place[evictions[gone, 1]]
+                deployed[hole], place[last] = last, hole
+                place[evictions[gone, 1]] = -1
+                row[4] += evicting[gone]
+                gone += 1
+        if changed:
+            held = power = 0.0
+            for number in range(count):
+                held += holding[deployed[number]]
+                power += power_kw[deployed[number]]
+            changed = False
+        row[0] = power
+        row[5] = held if decided or not decisions_only else 0.0
+        if absent.size:
+            for model in range(size):
+                if place[model] < 0:
+                    row[4] += absent[slot, model]
+        for number in range(9):
+            total[number] += row[number]
+        if rows.size:
+            rows[slot] = row
+    return total

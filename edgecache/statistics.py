@@ -1,72 +1,279 @@
-"""Statistics of tidy tables: means with intervals, paired reductions, and what a box plot draws."""
+"""Statistics of the tables that `sweep` returns: means with intervals, paired reductions, and what a box plot draws.
+
+Such a table has the columns `replication`, `policy`, one or more outcomes, and, before `replication`, the varied parameters. The
+other columns may stand in any order. `varied_parameters` checks all this once, for every function here.
+"""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from .errors import InputError, unknown
 
+QUANTILES = {"whislo": 0.05, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.95}  # Matplotlib's names of a box's parts
 
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """95 % bootstrap interval (percentile, 9,999 resamples) of the mean over the last axis of values (..., n), NaN left out.
 
-    Low and high, each (...); NaN where fewer than two values are left.
+def interval(values: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Compute the 95 % bootstrap interval of the mean over the last axis.
+
+    Parameters
+    ----------
+    values
+        Numbers of shape (..., n); NaN is left out.
+
+    Returns
+    -------
+    low, high
+        The ends, each (...); NaN where fewer than two values are left.
+
+    Raises
+    ------
+    InputError
+        For what is not an array of numbers, or not finite.
+
+    Examples
+    --------
+    >>> low, high = interval([1, 2, 3, 4])
+    >>> float(low), float(high)
+    (1.5, 3.5)
+
+    Notes
+    -----
+    The percentile bootstrap with 9,999 resamples; the same values always get the same interval.
     """
     from scipy.stats import bootstrap
 
-    values = np.asarray(values, dtype=float)
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError("an interval needs an array of numbers") from None
+    if values.ndim == 0 or np.isinf(values).any():
+        raise InputError(f"an interval needs an array of finite numbers (NaN is left out), not {values}")
+    shape = values.shape[:-1]
+    if values.size == 0 or values.shape[-1] < 2:
+        return np.full(shape, np.nan), np.full(shape, np.nan)
     if np.isnan(values).any():
         rows = values.reshape(-1, values.shape[-1])
         ends = np.array([interval(row[~np.isnan(row)]) for row in rows])
-        return ends[:, 0].reshape(values.shape[:-1]), ends[:, 1].reshape(values.shape[:-1])
-    if values.shape[-1] < 2:
-        return np.full(values.shape[:-1], np.nan), np.full(values.shape[:-1], np.nan)
-    found = bootstrap((values,), np.mean, n_resamples=9999, batch=500, axis=-1, method="percentile", rng=0)
-    return found.confidence_interval.low, found.confidence_interval.high
+        return ends[:, 0].reshape(shape), ends[:, 1].reshape(shape)
+    ends = bootstrap((values,), np.mean, n_resamples=9999, batch=500, axis=-1, method="percentile", rng=0).confidence_interval
+    return ends.low, ends.high
+
+
+def varied_parameters(table: pd.DataFrame, outcome: str, *, per_slot: bool = False) -> list[str]:
+    """Check a table and name its varied parameters.
+
+    Parameters
+    ----------
+    table
+        One row per replication and policy at each value of the varied parameters, or where allowed one per slot besides.
+    outcome
+        The column that is to be summarised.
+    per_slot
+        Whether the table may have a row per slot, with a column `slot`.
+
+    Returns
+    -------
+    list of str
+        The columns before `replication`, except `policy`.
+
+    Raises
+    ------
+    InputError
+        One sentence: for a missing column, an outcome that is not numeric, a missing value in another column, doubled rows, and
+        columns before `replication` that are no varied parameters.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"storage_gb": [60, 60], "replication": [0, 1], "policy": "lru", "total_cost": [20.0, 22.0]})
+    >>> varied_parameters(table, "total_cost")
+    ['storage_gb']
+    """
+    _check_columns(table, outcome)
+    columns = list(table.columns)
+    varied = [name for name in columns[: columns.index("replication")] if name != "policy"]
+    keys = [*varied, "replication", "policy"]
+    if outcome in keys or len(set(keys)) < len(keys):
+        raise InputError(f"the varied parameters must stand before the column 'replication', once; these are {_listed(varied)}")
+    _check_values(table, keys, outcome)
+    _check_rows(table, varied, [*keys, "slot"] if per_slot and "slot" in columns and "slot" not in varied else keys)
+    return varied
+
+
+def _check_columns(table: pd.DataFrame, outcome: str) -> None:
+    """Raise InputError unless there are rows, and the columns that every table has."""
+    if not isinstance(table, pd.DataFrame):
+        raise InputError(f"the table is a {type(table).__name__}; it must be a pandas table, such as sweep returns")
+    columns = list(table.columns)
+    for name in ("replication", "policy", outcome):
+        if columns.count(name) != 1:
+            raise InputError(f"the table needs one column {name!r}, once; its columns are {_listed(columns)}")
+    if not len(table):
+        raise InputError("the table has no rows")
+
+
+def _check_values(table: pd.DataFrame, keys: list[str], outcome: str) -> None:
+    """Raise InputError for a column of a wrong type, or with values missing that must not."""
+    kind = table[outcome].dtype
+    if not pd.api.types.is_numeric_dtype(kind) or kind.kind in "bc" or np.isinf(table[outcome].astype(float)).any():
+        raise InputError(f"the column {outcome!r} must have finite numbers, or NaN where there is none")
+    if not pd.api.types.is_integer_dtype(table["replication"].dtype):
+        raise InputError("the column 'replication' must have whole numbers")
+    if not table["policy"].map(lambda name: isinstance(name, str)).all():
+        raise InputError("the column 'policy' must have the names of policies")
+    for name in keys:
+        if table[name].isna().any():
+            raise InputError(f"the column {name!r} has missing values")
+
+
+def _check_rows(table: pd.DataFrame, varied: list[str], keys: list[str]) -> None:
+    """Raise InputError for rows that are there twice, and where the columns of the varied parameters cannot be these."""
+    try:
+        doubled = table[table.duplicated(keys)]
+        runs = table[[*varied, "replication", "policy"]].drop_duplicates()
+        replications = runs.groupby([*varied, "policy"], sort=False, observed=True).size()
+    except TypeError:
+        raise InputError(f"the columns {_listed(varied)} must have numbers or words") from None
+    if len(doubled):
+        row = ", ".join(f"{name} {value}" for name, value in doubled[keys].iloc[0].items())
+        hint = "; it seems to have one row per slot" if "slot" in table and "slot" not in keys else ""
+        raise InputError(f"the table has more than one row of {row}{hint}")
+    if replications.median() == 1 and runs["replication"].nunique() > 1:
+        raise InputError(
+            f"most rows share the values of {_listed([*varied, 'policy'])} with no other replication; "
+            "only varied parameters may stand before the column 'replication'"
+        )
+
+
+def _listed(names: list) -> str:
+    return ", ".join(map(str, names)) or "none"
 
 
 def summarise(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
-    """Mean over replications and its 95 % bootstrap interval, one row per varied parameter and policy, in the table's order."""
-    keys = _keys(table)
-    wide = table.pivot(index=keys, columns="replication", values=outcome).loc[_groups(table, keys)]
+    """Compute the mean of an outcome over replications, with its 95 % interval.
+
+    Parameters
+    ----------
+    table
+        As `sweep` returns it, one row per replication.
+    outcome
+        The column to summarise.
+
+    Returns
+    -------
+    DataFrame
+        One row per value of the varied parameters and policy, in the table's order: those columns, `mean`, `low` and `high`. NaN is
+        left out.
+
+    Raises
+    ------
+    InputError
+        As `varied_parameters` raises it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"replication": [0, 1], "policy": "lru", "total_cost": [20.0, 22.0]})
+    >>> summarise(table)["mean"].tolist()
+    [21.0]
+
+    Notes
+    -----
+    See `interval` for the bootstrap.
+    """
+    keys = [*varied_parameters(table, outcome), "policy"]
+    group = table.groupby(keys, sort=False, observed=True).ngroup()
+    runs = pd.DataFrame({"group": group, "replication": table["replication"], "outcome": table[outcome].astype(float)})
+    wide = runs.pivot(index="group", columns="replication", values="outcome")
     low, high = interval(wide.to_numpy())
-    return pd.DataFrame({"mean": wide.mean(axis=1), "low": low, "high": high}).reset_index()
-
-
-def _keys(table: pd.DataFrame) -> list[str]:
-    """The varied parameters and the policy: the columns up to `policy`, but for the replication."""
-    return [column for column in table.columns[: table.columns.get_loc("policy") + 1] if column != "replication"]
-
-
-def _groups(table: pd.DataFrame, keys: list[str]) -> pd.Index:
-    groups = table[keys].drop_duplicates()
-    return pd.Index(groups["policy"]) if len(keys) == 1 else pd.MultiIndex.from_frame(groups)
+    return table[keys].drop_duplicates(ignore_index=True).assign(mean=wide.mean(axis=1).to_numpy(), low=low, high=high)
 
 
 def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_cost") -> pd.DataFrame:
-    """By which share `policy` costs less than each other policy: 1 - ratio of means, with a paired bootstrap 95 % interval."""
+    """Compute by which share a policy costs less than each other one.
+
+    Parameters
+    ----------
+    table
+        As `sweep` returns it, one row per replication, for one value of every varied parameter.
+    policy
+        The policy that is compared with all others.
+    outcome
+        The column to compare.
+
+    Returns
+    -------
+    DataFrame
+        One row per other policy, `baseline`: the `reduction`, which is 1 - ratio of the means, and its paired 95 % interval from
+        `low` to `high`. A replication counts where both policies have the outcome.
+
+    Raises
+    ------
+    InputError
+        As `varied_parameters` raises it, and for an unknown policy, several points of a sweep, or a single replication.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"replication": [0, 0, 1, 1], "policy": ["ga", "lru"] * 2, "total_cost": [1.0, 4.0, 3.0, 4.0]})
+    >>> reductions(table)["reduction"].tolist()
+    [0.5]
+
+    Notes
+    -----
+    The percentile bootstrap with 9,999 paired resamples; the same values always get the same interval.
+    """
     from scipy.stats import bootstrap
 
-    if policy not in set(table["policy"]):
-        raise unknown("policy of this table", policy, table["policy"].unique())
-    if table.duplicated(["replication", "policy"]).any() or table["replication"].nunique() < 2:
+    varied = varied_parameters(table, outcome)
+    names = table["policy"].unique()
+    if policy not in names:
+        raise unknown("policy of this table", policy, names)
+    if (varied and len(table[varied].drop_duplicates()) > 1) or table["replication"].nunique() < 2:
         raise InputError("reductions needs a table of one point of a sweep and at least two replications")
-    wide = table.pivot(index="replication", columns="policy", values=outcome)
+    wide = table.astype({outcome: float}).pivot(index="replication", columns="policy", values=outcome)
     rows = []
-    for other in [name for name in table["policy"].unique() if name != policy]:
-        pair = (wide[policy].to_numpy(), wide[other].to_numpy())
-        found = bootstrap(pair, _reduction, n_resamples=9999, paired=True, method="percentile", rng=0)
-        rows.append((other, _reduction(*pair), found.confidence_interval.low, found.confidence_interval.high))
+    for other in (name for name in names if name != policy):
+        pair = tuple(wide[[policy, other]].dropna().to_numpy().T)
+        low = high = np.nan
+        with np.errstate(divide="ignore", invalid="ignore"):  # a baseline may cost nothing
+            if len(pair[0]) > 1:
+                ends = bootstrap(pair, _reduction, n_resamples=9999, paired=True, method="percentile", rng=0).confidence_interval
+                low, high = ends.low, ends.high
+            rows.append((other, _reduction(*pair) if len(pair[0]) else np.nan, low, high))
     return pd.DataFrame(rows, columns=["baseline", "reduction", "low", "high"])
 
 
-def _reduction(ours, other, axis=-1):
+def _reduction(ours: npt.NDArray, other: npt.NDArray, axis: int = -1) -> npt.NDArray:
     return 1 - ours.mean(axis=axis) / other.mean(axis=axis)
 
 
 def box_statistics(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
-    """What a box plot draws: quartiles, mean, and whiskers at the 5th and 95th percentile, per varied parameter and policy."""
-    keys = _keys(table)
-    shares = {"whislo": 0.05, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.95}
-    grouped = table.dropna(subset=[outcome]).groupby(keys, sort=False)[outcome]
-    boxes = pd.DataFrame({name: grouped.quantile(share) for name, share in shares.items()})
+    """Compute what a box plot draws.
+
+    Parameters
+    ----------
+    table
+        As `sweep` returns it, one row per replication or one per slot.
+    outcome
+        The column to summarise; NaN is left out.
+
+    Returns
+    -------
+    DataFrame
+        One row per value of the varied parameters and policy, over all their rows: whiskers at the 5th and 95th percentile
+        (`whislo`, `whishi`), quartiles (`q1`, `med`, `q3`), `mean` and `count`.
+
+    Raises
+    ------
+    InputError
+        As `varied_parameters` raises it.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"replication": 0, "policy": "lru", "slot": range(21), "total_cost": range(21)})
+    >>> box_statistics(table)[["whislo", "med", "whishi", "count"]].values.tolist()
+    [[1.0, 10.0, 19.0, 21.0]]
+    """
+    keys = [*varied_parameters(table, outcome, per_slot=True), "policy"]
+    grouped = table.dropna(subset=[outcome]).groupby(keys, sort=False, observed=True)[outcome]
+    boxes = pd.DataFrame({name: grouped.quantile(share) for name, share in QUANTILES.items()})
     return boxes.assign(mean=grouped.mean(), count=grouped.size()).reset_index()

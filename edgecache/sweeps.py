@@ -1,21 +1,25 @@
-"""Sweeps: scenarios x policies x replications, in parallel, into one tidy table; and the statistics of such tables."""
+"""Sweeps: scenarios x policies x replications, in parallel, into tidy tables."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
-from .demand import poisson_trace, random_stream
 from .errors import InputError, TooManyDeployments, whole_number
+from .parallel import run_parallel
 from .policies import PAPER, find_policy
-from .policies.contract import Policy
+from .policies.contract import Bound, Policy
 from .scenario import Scenario
-from .simulator import simulate
+from .simulator import Game
 
-OUTCOMES = ("total_cost", "switching_cost", "resource_cost", "service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh")
+OUTCOMES = (
+    "total_cost", "switching_cost", "resource_cost", "service_delay_s", "service_delay_all_s", "hit_ratio", "cloud_share",
+    "fetched_gb", "energy_kwh",
+)  # fmt: skip
+Cell = list[tuple[str, dict[str, float], dict[str, npt.NDArray]]]  # by policy: its name, its means, its columns by slot
 
 
 def sweep(
@@ -25,115 +29,173 @@ def sweep(
     scenario: Scenario | None = None,
     *,
     seed: int = 0,
-    by: str = "replication",
     jobs: int = -1,
     dask: str = "",
-    progress: bool = True,
-) -> pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]:
+    progress: bool | None = None,
+) -> pd.DataFrame:
     """Run every combination of the values in `vary` with every policy and replication, into one tidy table.
 
-    `vary` maps parameters of the scenario to values, such as `{"storage_gb": [60, 120, 180]}`. Columns: those parameters,
-    `replication`, `policy`, then by "replication" those of Simulation.means, by "slot" those of Simulation.slots; by "both" gives
-    the two tables. Where a server is too large for it, Clairvoyant's place is taken by its lower bound, `clairvoyant-bound`, and
-    OptimalOnline's by its approximation, named so. Every policy faces the same traces. The tables are the same at any number of
-    `jobs` (-1: every core), and on the Dask cluster at the address `dask`. Raises InputError for unknown parameters, values or
-    policies before anything runs.
-    """
-    import joblib  # here and below: its import takes a tenth of a second
+    Parameters
+    ----------
+    vary : mapping of str to iterable, optional
+        Parameters of the scenario and their values, such as ``{"storage_gb": [60, 120, 180]}``.
+    policies : sequence of str or Policy
+        Every policy faces the same traces.
+    replications : int
+        Runs per point, each with its own trace.
+    scenario : Scenario, optional
+        What is not varied; the default scenario without it.
+    seed : int
+        The same seed gives the same table, at any number of jobs.
+    jobs : int
+        Processes; -1 is every core.
+    dask : str
+        Address of a Dask scheduler to run on instead, such as ``tcp://host:8786``.
+    progress : bool, optional
+        Show a progress bar; by default only where standard error is a terminal.
 
-    scenario, vary = scenario or Scenario(), dict(vary or {})
-    for name, values in vary.items():
-        if isinstance(values, str) or not isinstance(values, Iterable):
-            raise InputError(f"{name} is {values!r}; a sweep needs a list of values, such as [{values!r}]")
-        vary[name] = list(values)
-        if any(value in vary[name][:place] for place, value in enumerate(vary[name])):
-            raise InputError(f"{name} is {vary[name]!r}; a sweep needs each value once")
+    Returns
+    -------
+    DataFrame
+        The varied parameters, `replication`, `policy`, and the columns of `Simulation.means`. Where a server is too large for
+        Clairvoyant, its lower bound `clairvoyant-bound` takes its place, and OptimalOnline's approximation is named so.
+
+    Raises
+    ------
+    InputError
+        For unknown parameters, values or policies, before anything runs.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> table = ec.sweep({"gpu_memory_gb": [6, 12]}, ["lru", "ga"], 2, jobs=1)
+    >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
+    {(6, 'ga'): 23.4, (6, 'lru'): 39.7, (12, 'ga'): 23.4, (12, 'lru'): 67.4}
+    """
+    plan = _Plan(vary, policies, replications, scenario, seed, by_slot=False)
+    rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]
+    return pd.DataFrame(rows)
+
+
+def sweep_by_slot(
+    vary: Mapping[str, Iterable] | None = None,
+    policies: Sequence[str | Policy] = PAPER,
+    replications: int = 30,
+    scenario: Scenario | None = None,
+    *,
+    seed: int = 0,
+    jobs: int = -1,
+    dask: str = "",
+    progress: bool | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Run a sweep and keep its slots too.
+
+    Returns
+    -------
+    means, slots : DataFrame
+        The table of `sweep`, and one with a row per slot: the columns of `Simulation.slots`.
+
+    See Also
+    --------
+    sweep : Parameters and errors are the same.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> means, slots = ec.sweep_by_slot({}, ["lru"], 2, jobs=1)
+    >>> len(means), len(slots)
+    (2, 200)
+    """
+    plan = _Plan(vary, policies, replications, scenario, seed, by_slot=True)
+    means, columns = [], []
+    for label, mean, slots in plan.run(jobs, dask, progress):
+        means.append({**label, **mean})
+        length = len(slots["slot"])
+        columns.append({**{name: np.repeat([value], length) for name, value in label.items()}, **slots})
+    table = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+    return pd.DataFrame(means), pd.DataFrame(table)
+
+
+class _Plan:
+    """The cells of a sweep, checked before anything runs: every point with every replication."""
+
+    def __init__(
+        self,
+        vary: Mapping[str, Iterable] | None,
+        policies: Sequence[str | Policy],
+        replications: int,
+        scenario: Scenario | None,
+        seed: int,
+        *,
+        by_slot: bool,
+    ):
+        self.vary = {name: _values(name, values) for name, values in dict(vary or {}).items()}
+        self.policies = _policies(policies)
+        whole_number("replications", replications, most=1_000_000)
+        whole_number("seed", seed, least=0)
+        scenario = scenario or Scenario()
+        points = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
+        if not points:
+            raise InputError(f"nothing to sweep over: {', '.join(name for name in self.vary if not self.vary[name])} has no values")
+        varied = [(point, scenario.vary(**point)) for point in points]
+        for policy, (_, server) in itertools.product(self.policies, varied):
+            if isinstance(policy, Bound):
+                policy.admit(server)
+        self.cells = list(itertools.product(varied, range(replications)))
+        self.seed, self.by_slot = seed, by_slot
+
+    def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
+        """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
+        shown = sys.stderr.isatty() if progress is None else progress
+        tasks = [(server, self.policies, self.seed, replication, self.by_slot) for (_, server), replication in self.cells]
+        cells = run_parallel(_cell, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
+        for ((point, _), replication), cell in zip(self.cells, cells, strict=True):
+            for name, means, slots in cell:
+                yield {**point, "replication": replication, "policy": name}, means, slots
+
+
+def _values(name: str, values: Iterable) -> list:
+    """The values of a varied parameter. Raises InputError where they are no list, or where one is named twice."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InputError(f"{name} is {values!r}; a sweep needs a list of values, such as [{values!r}]")
+    values = list(values)
+    if any(value in values[:place] for place, value in enumerate(values)):
+        raise InputError(f"{name} is {values!r}; a sweep needs each value once")
+    return values
+
+
+def _policies(policies: Sequence[str | Policy]) -> list[Policy]:
+    """The policies of a sweep. Raises InputError where there is none, or one twice."""
     if isinstance(policies, str) or not isinstance(policies, Iterable):
         raise InputError(f"policies is {policies!r}; it must be a list of policies, such as ['lru', 'ga']")
-    if by not in ("replication", "slot", "both"):
-        raise InputError(f"by is {by!r}; it must be 'replication', 'slot' or 'both'")
-    whole_number("replications", replications, most=1_000_000)
-    whole_number("seed", seed, least=0)
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs == 0:
-        raise InputError(f"jobs is {jobs!r}; it must be a whole number of processes, or -1 for every core")
-    policies = [find_policy(policy) for policy in policies]
-    names = [policy.name for policy in policies]
+    chosen = [find_policy(policy) for policy in policies]
+    names = [policy.name for policy in chosen]
     if not names or len(set(names)) < len(names):
         raise InputError(f"policies are {', '.join(names) or 'missing'}; name at least one, and each once")
-    points = [dict(zip(vary, values, strict=True)) for values in itertools.product(*vary.values())]
-    if not points:
-        raise InputError(f"nothing to sweep over: {', '.join(name for name in vary if not vary[name])} has no values")
-    varied = [(point, scenario.vary(**point)) for point in points]
-    for policy, (_, server) in itertools.product(policies, varied):
-        if hasattr(policy, "admit"):
-            policy.admit(server)
-    cells = list(itertools.product(varied, range(replications)))
-    tasks = (joblib.delayed(_cell)(varied, policies, seed, replication, by) for (_, varied), replication in cells)
-    with _backend(dask):
-        done = joblib.Parallel(n_jobs=jobs, return_as="generator")(tasks)
-        # where progress is wanted TQDM_DISABLE=1 still turns it off, which an explicit disable=False would not let it
-        bar = tqdm(
-            done,
-            total=len(cells),
-            unit="run",
-            desc=", ".join(vary) or "runs",
-            leave=False,
-            **({} if progress else {"disable": True}),
-        )
-        runs = list(bar)
-    labels = [
-        {**point, "replication": replication, "policy": name}
-        for ((point, _), replication), cell in zip(cells, runs, strict=True)
-        for name, _, _ in cell
-    ]
-    means = pd.DataFrame([{**label, **means} for label, (_, means, _) in zip(labels, itertools.chain(*runs), strict=True)])
-    if by == "replication":
-        return means
-    books = [books for _, _, books in itertools.chain(*runs)]
-    repeats = [len(book["slot"]) for book in books]
-    slots = pd.DataFrame({column: np.repeat([label[column] for label in labels], repeats) for column in labels[0]})
-    slots = slots.assign(**{column: np.concatenate([book[column] for book in books]) for column in books[0]})
-    return slots if by == "slot" else (means, slots)
+    return chosen
 
 
-def _cell(scenario, policies, seed, replication, by) -> list[tuple[str, dict, dict | None]]:
-    """One scenario and replication: the name, the means, and where asked for the slots, of every policy."""
-    found = []
+def _cell(task: tuple[Scenario, Sequence[Policy], int, int, bool]) -> Cell:
+    """Play every policy on one scenario and replication."""
+    scenario, policies, seed, replication, by_slot = task
+    game = Game.of(scenario, seed, replication)
+    cell: Cell = []
     for policy in policies:
         try:
-            run = simulate(scenario, policy, seed, replication=replication)
+            run = game.play(policy)
         except TooManyDeployments:
-            if by != "replication":
+            if by_slot or not isinstance(policy, Bound):
                 raise
-            trace = poisson_trace(scenario, random_stream(seed, replication, 0))
-            on_cloud = ~scenario.fits_empty_server[trace.model]
-            counts = {"requests": len(trace), "cloud_requests": int(on_cloud.sum()), "slots": trace.slots}
-            found.append((f"{policy.name}-bound", dict.fromkeys(OUTCOMES, np.nan) | policy.bound(scenario, trace) | counts, None))
+            cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
         else:
-            found.append((run.policy, run.means(), None if by == "replication" else run.books))
-    return found
+            cell.append((run.policy, run.means(), run.by_slot if by_slot else {}))
+    return cell
 
 
-@contextmanager
-def _backend(dask: str):
-    import joblib
-
-    if not dask:
-        with joblib.parallel_config("loky"):
-            yield
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InputError("a Dask cluster needs the extra: pip install 'edgecache[cluster]'") from None
-    try:
-        client = Client(dask, timeout=10)
-    except (OSError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at {dask!r}: {error}") from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=30)
-        except TimeoutError:
-            raise InputError(f"the Dask scheduler at {dask!r} has no worker") from None
-        with joblib.parallel_config("dask", client=client):
-            yield
+def _bound(game: Game, policy: Bound) -> dict[str, float]:
+    """The row of a lower bound, which knows no other outcome."""
+    scenario, trace = game.charges.scenario, game.charges.trace
+    on_cloud = int((~scenario.fits_empty_server[trace.model]).sum())
+    share = on_cloud / len(trace) if len(trace) else np.nan
+    counts = {"cloud_share": share, "requests": len(trace), "cloud_requests": on_cloud, "slots": trace.slots}
+    return dict.fromkeys(OUTCOMES, np.nan) | policy.bound(scenario, trace) | counts

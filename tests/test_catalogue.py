@@ -1,11 +1,15 @@
 """The catalogue: the shipped one, a user's own, and random ones."""
 
+import pickle
+import time
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from edgecache import Catalogue, InputError, load_catalogue, sample_catalogue
-from edgecache.catalogue import SHIPPED, STATUSES, TABLE_I
+from edgecache import POLICIES, Catalogue, InputError, Scenario, load_catalogue, lower_bound, sample_catalogue, simulate
+from edgecache.catalogue import SHIPPED, STATUSES, TABLE_I, parse_catalogue
 
 HEADER = "service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s"
 
@@ -104,7 +108,7 @@ BAD_FILES = {
     HEADER: ["empty", "no model"],
     "service,size_gb\na,1": ["'gpu_memory_gb' is missing"],
     f"{HEADER},sise_gb_status\n{ROW},published": ["unknown column 'sise_gb_status'", "did you mean 'size_gb_status'"],
-    f"{HEADER},size_gb\n{ROW},1": ["'size_gb' stands there twice"],
+    f"{HEADER},size_gb\n{ROW},1": ["'size_gb' is there twice"],
     f"{HEADER}\n{ROW},9": ["row 1", "7 cells", "has 6"],
     f"{HEADER}\nb,1,2,3,4,5\na,many,2,3,4,5": ["row 2", "size_gb", "'many'", "a number is needed"],
     f"{HEADER}\na,,2,3,4,5": ["row 1", "size_gb", "''"],
@@ -117,7 +121,16 @@ BAD_FILES = {
     f"{HEADER}\na,-1,2,3,4,5": ["size_gb", "-1", "above zero"],
     f"{HEADER}\na,0,2,3,4,5": ["size_gb", "0", "above zero"],
     f"{HEADER}\na,1,2,-0.5,4,5": ["power_kw", "-0.5", "at least zero"],
+    f"{HEADER}\na,1,-2,3,4,5": ["gpu_memory_gb", "-2", "at least zero"],
+    f"{HEADER}\na,1,1e-13,3,4,5": ["gpu_memory_gb", "1e-13", "between 1e-12 and 1e12"],
+    HEADER.replace("size_gb", "size_mb") + f"\n{ROW}": ["unknown column 'size_mb'; size_gb is in GB: divide MB by 1,000"],
+    HEADER.replace("power_kw", "power_W") + f"\n{ROW}": ["'power_W'; power_kw is in kW: divide W by 1,000"],
+    HEADER.replace("io_delay_s", "io_delay_ms") + f"\n{ROW}": ["'io_delay_ms'; io_delay_s is in s: divide ms by 1,000"],
+    HEADER.replace("gpu_memory_gb", "memory_mib") + f"\n{ROW}": ["'memory_mib'; gpu_memory_gb is in GB: divide MiB by 953.674"],
+    f"{HEADER},length_mb\n{ROW},1": ["unknown column 'length_mb'", "known: service"],
+    f"{HEADER}\n\x1b[31ma,1,2,3,4,5": ["row 1", "'\\x1b[31ma'", "control character"],
     f"{HEADER}\n{ROW}\nb,1,2,3,4,5\n{ROW}": ["row 3", "'a'", "twice"],
+    f"{HEADER}\nb,1,2,3,4,5\n,1,2,3,4,5": ["row 2", "no name"],
     f"{HEADER}\n,1,2,3,4,5": ["row 1", "no name"],
     f"{HEADER},size_gb_status\n{ROW},guessed": ["row 1", "unknown size_gb_status 'guessed'", "calibrated"],
 }
@@ -157,5 +170,64 @@ def test_catalogues_built_in_code_are_checked_too():
         Catalogue(("a", "a"), *[np.ones(2)] * 5)
     with pytest.raises(InputError, match=r"io_delay_s has shape \(2,\)"):
         Catalogue(("a",), one, one, one, np.ones(2), one)
-    with pytest.raises(InputError, match=r"gpu_memory_gb of 'a' is 0"):
-        Catalogue(("a",), one, 0 * one, one, one, one)
+    with pytest.raises(InputError, match=r"size_gb of 'a' is 0"):
+        Catalogue(("a",), 0 * one, one, one, one, one)
+    with pytest.raises(InputError, match="row 2: the service is 7, which is no name"):
+        Catalogue(("a", 7), *[np.ones(2)] * 5)
+    with pytest.raises(InputError, match="power_kw is 'much'; it must be one number per service"):
+        Catalogue(("a",), one, one, "much", one, one)
+
+
+def test_needs_are_the_three_demands_on_the_server():
+    catalogue = load_catalogue()
+    assert catalogue.needs.tolist() == [catalogue.size_gb.tolist(), catalogue.gpu_memory_gb.tolist(), catalogue.power_kw.tolist()]
+    with pytest.raises(ValueError, match="read-only"):
+        catalogue.needs[0, 0] = 1.0
+    again = pickle.loads(pickle.dumps(catalogue))
+    assert again == catalogue and np.array_equal(again.needs, catalogue.needs)
+
+
+def test_twenty_thousand_models_take_little_longer_each_than_a_thousand(tmp_path):
+    """A catalogue that is quadratic in its models takes twenty times longer per model, a linear one as long."""
+    path = tmp_path / "many.csv"
+    best = {}
+    for models in (1_000, 20_000):
+        drawn = sample_catalogue(models, np.random.default_rng(1))
+        drawn.table().to_csv(path, index=False)
+        times = []
+        for _ in range(5):
+            begin = time.process_time()
+            assert load_catalogue(path) == drawn
+            times.append(time.process_time() - begin)
+        best[models] = min(times) / models
+    assert best[20_000] < 4 * best[1_000]
+
+
+def test_a_file_too_large_is_refused_without_being_read_whole(tmp_path):
+    path = tmp_path / "large.csv"
+    with open(path, "wb") as file:
+        file.truncate(10**12)  # a sparse file: a terabyte that takes no room
+    for endless in (path, "/dev/zero"):
+        with pytest.raises(InputError, match="has more than 64 MB, the most that is read"):
+            load_catalogue(endless)
+
+
+CPU_ONLY = "service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s\n" + "".join(
+    f"m{i},{4 + 3 * i},{gpu},0.1,{2 + i},1\n" for i, gpu in enumerate([0, 3, 0, 4, 2, 0])
+)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("changes", [{}, {"charge": "absence"}, {"resource_unit": "capacity", "w1": 3.0}], ids=str)
+def test_models_that_need_no_gpu_memory_play_under_every_policy(policy, changes):
+    """CPU-only models never fill the GPU: the same run as where they take next to nothing of it."""
+    none = parse_catalogue(CPU_ONLY.encode(), "cpu.csv")
+    little = replace(none, gpu_memory_gb=np.where(none.gpu_memory_gb == 0, 1e-12, none.gpu_memory_gb))
+    runs = []
+    for catalogue in (none, little):
+        scenario = Scenario(catalogue, storage_gb=30, gpu_memory_gb=6, w2=0.02, slots=40, arrival_rate=2.0, **changes)
+        runs.append(simulate(scenario, policy, 3))
+        assert (runs[-1].used <= [30, 6, 1]).all()
+        assert lower_bound(scenario, runs[-1].trace) <= runs[-1].means()["total_cost"] * (1 + 1e-9)
+    assert len(runs[0].evictions) > 5
+    np.testing.assert_array_equal(runs[0].evictions, runs[1].evictions)

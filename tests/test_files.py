@@ -1,26 +1,102 @@
-"""The journal: nothing is computed twice, damage is told and mended, one writes at a time, and a kill loses nothing."""
+"""Files that are whole or absent; and the journal: nothing is computed twice, damage is mended, and a kill loses nothing."""
 
+import errno
 import fcntl
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import time
 import zlib
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
+from support.processes import wait_until_gone
 
-from edgecache import InputError
+from edgecache import InputError, files
 from edgecache.claims import design as readings
 from edgecache.claims import search
-from edgecache.files import Journal
+from edgecache.cli.main import cli
+from edgecache.files import Journal, output_folder, replacing, write_table
+from edgecache.parallel import WorkerKilled
 
 COUNT = 7
 FORKS = multiprocessing.get_context("forkserver")  # a process at once, whose parent has imported all that it needs
 FORKS.set_forkserver_preload(["edgecache.claims.search"])
+
+
+# ---- whole files
+
+
+@contextmanager
+def small_files(size):
+    """No file may grow beyond that size: the operating system then refuses to write, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_file_is_replaced_as_a_whole_and_folders_are_made(tmp_path):
+    path = tmp_path / "new/folder/note"
+    for text in ("first", "second"):
+        with replacing(path) as part:
+            part.write_text(text)
+            assert not path.exists() or path.read_text() == "first"
+        assert path.read_text() == text and os.listdir(path.parent) == ["note"]
+
+
+def test_a_block_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "note"
+    path.write_text("old")
+    with pytest.raises(TypeError, match="not int"), replacing(path) as part, open(part, "w") as file:
+        file.writelines(["half", 2])
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["note"]
+
+
+def test_symbolic_links_are_written_through(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    link, target = tmp_path / "link.csv", tmp_path / "elsewhere/target.csv"
+    link.symlink_to("elsewhere/target.csv")
+    for value in (1, 2):  # the target is missing, then it is there
+        write_table(pd.DataFrame({"a": [value]}), link)
+        assert link.is_symlink() and target.read_text() == f"a\n{value}\n"
+    assert os.listdir(tmp_path / "elsewhere") == ["target.csv"]
+
+
+def test_a_disk_that_takes_no_more_names_the_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with small_files(1000), pytest.raises(OSError, match="too large") as raised:
+        write_table(pd.DataFrame({"a": range(10_000)}), path)
+    assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, str(path))
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(OSError, match="directory") as raised:
+        write_table(pd.DataFrame({"a": [1]}), tmp_path)
+    assert raised.value.filename == str(tmp_path)
+
+
+def test_without_a_checkout_readings_needs_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(files, "ROOT", tmp_path)
+    with pytest.raises(InputError, match="name a folder for the results with --out"):
+        cli.main(["readings"], standalone_mode=False)
+    assert os.listdir(tmp_path) == [] and output_folder(tmp_path / "out") == tmp_path / "out"
+    (tmp_path / "notebooks").mkdir()
+    assert output_folder(None) == tmp_path
+
+
+# ---- the journal
 
 
 def line_of(key, value):
@@ -62,11 +138,11 @@ def marks(tmp_path):
     return marks
 
 
-def run(folder, what=task, jobs=1, chunk=1, count=COUNT):
+def run(folder, what=task, jobs=1, count=COUNT):
     """What the journal in the folder gives for the items 0 .. count - 1, and what it reported."""
     told, items = [], {str(number): (folder, number) for number in reversed(range(count))}
     with Journal(folder / "journal", told.append) as journal:
-        return journal.run(what, items, chunk=chunk, jobs=jobs, progress=False, what="items"), told
+        return journal.run(what, items, jobs=jobs, description="items"), told
 
 
 TRUTH = [[number**2, number / 3, None] for number in reversed(range(COUNT))]
@@ -74,11 +150,11 @@ TRUTH = [[number**2, number / 3, None] for number in reversed(range(COUNT))]
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_are_in_the_items_order_and_nothing_is_computed_twice(tmp_path, marks, jobs):
-    assert run(tmp_path, jobs=jobs, chunk=2, count=3) == (TRUTH[-3:], [])
+    assert run(tmp_path, jobs=jobs, count=3) == (TRUTH[-3:], [])
     assert marks() == dict.fromkeys(range(3), 1)
-    assert run(tmp_path, jobs=jobs, chunk=2) == (TRUTH, [])
+    assert run(tmp_path, jobs=jobs) == (TRUTH, [])
     assert marks() == dict.fromkeys(range(3, COUNT), 1)
-    assert run(tmp_path, jobs=jobs, chunk=2) == (TRUTH, []) and marks() == {}
+    assert run(tmp_path, jobs=jobs) == (TRUTH, []) and marks() == {}
     assert sorted((tmp_path / "journal").read_bytes().splitlines()) == sorted(
         line_of(str(number), value).rstrip() for number, value in zip(reversed(range(COUNT)), TRUTH, strict=True)
     )
@@ -86,7 +162,7 @@ def test_results_are_in_the_items_order_and_nothing_is_computed_twice(tmp_path, 
 
 def test_no_items_no_results_and_folders_are_made(tmp_path):
     with Journal(tmp_path / "new/folder/journal", pytest.fail) as journal:
-        assert journal.run(task, {}, chunk=3, jobs=1, progress=False, what="items") == []
+        assert journal.run(task, {}, jobs=1) == []
     assert (tmp_path / "new/folder/journal").read_bytes() == b""
 
 
@@ -117,7 +193,6 @@ def to_return(raw, line):
 GARBAGE = np.random.default_rng(0).bytes(400).replace(b"\n", b"").replace(b"\r", b"")
 DAMAGES = {  # what becomes of the file, the lines that are reported, the items that are lost
     "cut in the last line": (lambda raw: raw[:-5], "7", {0}),
-    "without its last byte": (lambda raw: raw[:-1], "7", {0}),
     "cut in the first line": (lambda raw: raw[:5], "1", set(range(7))),
     "a byte of a result flipped": (lambda raw: flipped(raw, 3), "3", {4}),
     "a byte of a checksum flipped": (lambda raw: flipped(raw, 2, 0), "2", {5}),
@@ -157,13 +232,52 @@ def test_an_empty_file_is_no_damage(tmp_path, marks):
     assert run(tmp_path) == (TRUTH, []) and marks() == dict.fromkeys(range(COUNT), 1)
 
 
+def test_a_journal_without_its_last_byte_has_lost_nothing(tmp_path, marks):
+    run(tmp_path)
+    marks()
+    raw = (tmp_path / "journal").read_bytes()
+    (tmp_path / "journal").write_bytes(raw[:-1])
+    assert run(tmp_path) == (TRUTH, []) and marks() == {} and (tmp_path / "journal").read_bytes() == raw
+
+
 def test_what_a_kill_amid_the_mending_left_does_no_harm(tmp_path):
+    """The intact lines are written over the damaged file, which is cut then."""
     run(tmp_path)
     raw = (tmp_path / "journal").read_bytes()
-    (tmp_path / "journal").write_bytes(raw[:-5])
-    (tmp_path / "journal.part").write_bytes(raw[:30])
-    assert run(tmp_path)[0] == TRUTH and run(tmp_path) == (TRUTH, [])
-    assert not (tmp_path / "journal.part").exists()
+    damaged = flipped(raw, 2)
+    intact = b"".join(line for number, line in enumerate(raw.splitlines(keepends=True)) if number != 1)
+    for place in (10, 60, len(intact) - 20, len(intact)):
+        (tmp_path / "journal").write_bytes(intact[:place] + damaged[place:])
+        assert run(tmp_path)[0] == TRUTH and run(tmp_path) == (TRUTH, [])
+
+
+def ten_times(number):
+    return [number] * 10
+
+
+def test_a_disk_that_takes_no_more_names_the_journal_and_keeps_what_it_has(tmp_path):
+    path = tmp_path / "journal"
+    with Journal(path, pytest.fail) as journal, small_files(4096), pytest.raises(OSError, match="too large") as raised:
+        journal.run(ten_times, {str(number): number for number in range(1000)}, jobs=1)
+    assert raised.value.filename == str(path)
+    with Journal(path, lambda _: None) as journal:
+        assert len(journal.done) > 50 and all(value == [int(key)] * 10 for key, value in journal.done.items())
+
+
+def stopping(error, item):
+    """Fails at item 2 with this error."""
+    if item[1] == 2:
+        raise error
+    return task(item)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), WorkerKilled("a worker process was killed")], ids=["interrupt", "kill"])
+def test_what_stops_a_run_says_how_much_is_kept(tmp_path, error):
+    with pytest.raises(type(error)) as raised:
+        run(tmp_path, partial(stopping, error))
+    kept = f"4 of 7 items are kept in {tmp_path / 'journal'}"
+    assert str(raised.value) == (f"{error}; {kept}" if str(error) else kept)
+    assert run(tmp_path) == (TRUTH, [])
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -216,8 +330,15 @@ def test_a_mended_journal_is_locked_too(tmp_path):
     assert len(told) == 1
 
 
+def test_a_journal_that_is_removed_while_it_is_opened_is_not_written(tmp_path, monkeypatch):
+    path, lock = tmp_path / "journal", fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lambda *arguments: (path.unlink(), lock(*arguments)))
+    with pytest.raises(InputError, match="another process"):
+        Journal(path, pytest.fail)
+
+
 def test_of_two_that_mend_at_the_same_moment_one_is_refused(tmp_path, monkeypatch):
-    # the second has opened the damaged file and not yet locked it while the first locks, mends and replaces it
+    # the second has opened the damaged file and not yet locked it while the first locks and mends it
     run(tmp_path)
     path, lock, opened = tmp_path / "journal", fcntl.flock, []
     with open(path, "ab") as file:
@@ -237,104 +358,85 @@ def test_of_two_that_mend_at_the_same_moment_one_is_refused(tmp_path, monkeypatc
             journal.file.close()
 
 
-# ---- SIGKILL: the search goes on where it was, and its table is that of a search that was never stopped
+# ---- signals: the search goes on where it was, and its table is that of a search that was never stopped
+
+READINGS, BEST = 40, 12
 
 
 def searching(folder, jobs):
-    """A search of its own session, a reading a line."""
+    """A search of its own session."""
     os.setsid()
-    search.CHUNK = 1
-    search.search(READINGS, work=folder, jobs=jobs, progress=False)
+    search.judge_design(READINGS, work=folder, report=print, jobs=jobs, progress=False)
 
 
-def reconsidering(folder, jobs):
+def judging_again(folder, jobs):
     """A second look of its own session, at all of a design."""
     os.setsid()
     search.BEST_LOOKS = (2,)
-    search.reconsider(readings.design(BEST), work=folder, jobs=jobs, progress=False)
-
-
-READINGS, BEST = 60, 30
+    search.judge_again(readings.latin_hypercube(BEST), work=folder, report=print, jobs=jobs, progress=False)
 
 
 def lines(folder):
-    """The whole lines of the only journal in the folder."""
+    """The lines of the only journal in the folder."""
     return b"".join(file.read_bytes() for file in folder.glob("*.jsonl")).splitlines(keepends=True)
 
 
-def kill_at(count, folder, what, jobs, everyone):
-    """Kill a run (and its workers, if `everyone`) once its journal has so many lines; its group and the lines that it left."""
+def stopped_at(count, folder, what, jobs, with_signal):
+    """Send a run the signal once its journal has so many lines; all its processes must end. The lines that it left."""
     run = FORKS.Process(target=what, args=(folder, jobs))
     run.start()
     deadline = time.monotonic() + 120
     try:
         while len(lines(folder)) < count:
-            assert run.is_alive(), "it ended before it could be killed"
+            assert run.is_alive(), "it ended before it could be stopped"
             assert time.monotonic() < deadline, "it does not get on"
             time.sleep(0.002)
-    except AssertionError:
-        everyone = True
-        raise
+        os.kill(run.pid, with_signal)
     finally:
-        if everyone:
-            end([run.pid])
-        run.kill()
+        if len(lines(folder)) < count:
+            run.kill()
         run.join()
-    return run.pid, lines(folder)
-
-
-def end(groups):
-    """End what is left of these groups: the run and its workers, or workers that a killed run left idle."""
-    for group in groups:
-        try:
-            os.killpg(group, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    wait_until_gone(-run.pid)
+    return lines(folder)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    table = search.search(READINGS, work=folder, jobs=1, progress=False, report=pytest.fail)
+    table = search.judge_design(READINGS, work=folder, jobs=1, progress=False, report=pytest.fail)
     readings.write_readings(table, folder / "readings.parquet")
     return (folder / "readings.parquet").read_bytes()
 
 
-KILLS = {  # at how many lines, whether the workers too
-    1: [(1, True), (20, True), (40, True)],
-    2: [(2, False), (15, True)],
-}
+STOPS = {1: [(1, signal.SIGKILL), (12, signal.SIGTERM)], 2: [(4, signal.SIGKILL)]}  # at how many lines, and by which signal
 
 
-@pytest.mark.parametrize("jobs", KILLS)
-def test_a_search_that_was_killed_ends_with_the_same_bytes_and_computes_nothing_again(tmp_path, uninterrupted, jobs):
-    work, groups, before = tmp_path / "work", [], []
-    try:
-        for count, everyone in KILLS[jobs]:
-            group, left = kill_at(count, work, searching, jobs, everyone)
-            groups.append(group)
-            assert count <= len(left) < READINGS
-            whole = [line for line in before if line.endswith(b"\n")]
-            assert left[: len(whole)] == whole
-            before = left
-        table = search.search(READINGS, work=work, jobs=1, progress=False, report=lambda _: None)
-    finally:
-        end(groups)
+@pytest.mark.parametrize("jobs", STOPS)
+def test_a_search_that_was_stopped_ends_with_the_same_bytes_and_computes_nothing_again(tmp_path, uninterrupted, jobs):
+    work, before = tmp_path / "work", []
+    for count, with_signal in STOPS[jobs]:
+        left = stopped_at(count, work, searching, jobs, with_signal)
+        assert count <= len(left) < READINGS
+        intact = [line for line in before if line.endswith(b"\n")]
+        assert left[: len(intact)] == intact
+        before = left
+    table = search.judge_design(READINGS, work=work, jobs=1, progress=False, report=lambda _: None)
     readings.write_readings(table, tmp_path / "readings.parquet")
     assert (tmp_path / "readings.parquet").read_bytes() == uninterrupted
     found = lines(work)
-    whole = [line for line in before if line.endswith(b"\n")]
-    assert found[: len(whole)] == whole
+    intact = [line for line in before if line.endswith(b"\n")]
+    assert found[: len(intact)] == intact
     # a reading computed again would have a second line
     assert Counter(json.loads(line[9:])[0] for line in found) == Counter(map(str, range(READINGS)))
 
 
 def test_a_second_look_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2,))
-    chosen = readings.design(BEST)
-    _, left = kill_at(2, tmp_path / "killed", reconsidering, 1, True)
+    monkeypatch.setattr(search, "fingerprint", search.fingerprint.__wrapped__)  # which knows of these looks
+    chosen = readings.latin_hypercube(BEST)
+    left = stopped_at(2, tmp_path / "killed", judging_again, 1, signal.SIGKILL)
     assert 2 <= len(left) < BEST
-    some = partial(search.reconsider, chosen.iloc[:4], jobs=1, progress=False)
+    some = partial(search.judge_again, chosen.iloc[:4], jobs=1, progress=False)
     found, truth = some(work=tmp_path / "killed", report=lambda _: None), some(work=tmp_path / "whole", report=pytest.fail)
     for name, table in (("found", found), ("truth", truth)):
         search.write_table(table, tmp_path / name)

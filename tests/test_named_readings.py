@@ -278,7 +278,7 @@ def test_help_names_the_readings_that_there_are():
 
 def test_the_search_is_asked_for_what_the_options_say(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(search, "find", lambda *places, **setting: asked.append((places, setting)))
+    monkeypatch.setattr(search, "search_readings", lambda *places, **setting: asked.append((places, setting)))
     assert command("readings", "--count", "77", "--jobs", "2", "--out", tmp_path)[0] == 0
     (results, work), setting = asked[0]
     assert (results, work) == (tmp_path / "data/results", tmp_path / "build/readings")
@@ -294,7 +294,7 @@ KEYS = ["claim", "section", "verdict", "effect", "low", "high", "reading"]
 @pytest.fixture(scope="module")
 def claims():
     """What `edgecache claims` prints as json, with the ledger that it is of: one of two short looks, of the numbers it is given."""
-    tables, whole = [], ledger.ledger
+    tables, whole = [], ledger.play_ledger
 
     def kept(*arguments, **setting):
         assert "looks" not in setting  # the ledger's own, which test_readme.py simulates
@@ -302,7 +302,7 @@ def claims():
         return tables[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "ledger", kept)
+        patch.setattr(ledger, "play_ledger", kept)
         printed = command("claims", "--reading", "delay", "--format", "json")
     return printed, tables[0]
 
@@ -310,7 +310,7 @@ def claims():
 @pytest.fixture
 def as_before(claims, monkeypatch):
     """The same ledger, not simulated again."""
-    monkeypatch.setattr(ledger, "ledger", lambda *_, **__: claims[1])
+    monkeypatch.setattr(ledger, "play_ledger", lambda *_, **__: claims[1])
     return claims[1]
 
 
@@ -379,7 +379,7 @@ def test_claims_are_of_the_literal_reading_by_default(monkeypatch, claims):
         asked.append((scenario, reading))
         return claims[1]
 
-    monkeypatch.setattr(ledger, "ledger", recorded)
+    monkeypatch.setattr(ledger, "play_ledger", recorded)
     for arguments, name in product([("--format", "json"), ("--format", "md")], ["", *NAMED]):
         assert command("claims", *arguments, *(["--reading", name] if name else []))[0] == 0
         assert asked[-1] == (Scenario.named(name or "literal"), name or "literal")

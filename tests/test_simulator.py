@@ -9,7 +9,7 @@ from scipy.stats import chisquare, poisson
 from support.cases import FEATURES, make_catalogue, make_trace, random_readings, random_scenario
 
 from edgecache import POLICIES, Catalogue, InputError, Scenario, Trace, poisson_trace, sample_catalogue, simulate
-from edgecache.demand import requests_until_next, zipf_popularity
+from edgecache.demand import zipf_popularity
 
 # ---- request by request against libcachesim: storage alone binds, sizes are whole MB
 
@@ -242,16 +242,16 @@ def test_requests_until_next_against_brute_force():
         trace = make_trace(models, rng.integers(0, models, requests))
         clock, model = np.arange(requests + 1)[:, None], np.arange(models)
         expected = [[brute_force(trace, n, i) for i in range(models)] for n in range(requests + 1)]
-        assert_array_equal(requests_until_next(trace, clock, model), expected)
+        assert_array_equal(trace.requests_until(clock, model), expected)
 
 
 def test_requests_until_next_by_hand():
     trace = make_trace(4, [0, 1, 2, 1])
     # after request 1: 0 never (3 left + 1), 1 at once, 2 in two, 3 never; after the last: none left, + 1
-    assert requests_until_next(trace, 1, np.arange(4)).tolist() == [4, 1, 2, 4]
-    assert requests_until_next(trace, 0, np.arange(4)).tolist() == [1, 2, 3, 5]
-    assert requests_until_next(trace, 4, np.arange(4)).tolist() == [1, 1, 1, 1]
-    assert requests_until_next(trace, np.array([1, 2]), np.array([1, 1])).tolist() == [1, 2]
+    assert trace.requests_until(1, np.arange(4)).tolist() == [4, 1, 2, 4]
+    assert trace.requests_until(0, np.arange(4)).tolist() == [1, 2, 3, 5]
+    assert trace.requests_until(4, np.arange(4)).tolist() == [1, 1, 1, 1]
+    assert trace.requests_until(np.array([1, 2]), np.array([1, 1])).tolist() == [1, 2]
 
 
 # ---- the trace

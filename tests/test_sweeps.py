@@ -1,4 +1,4 @@
-"""Sweeps: the tables' shape and order, the same numbers everywhere, and statistics on tables worked by hand."""
+"""Sweeps: the tables' shape and order, and the same numbers everywhere."""
 
 import os
 import subprocess
@@ -17,18 +17,16 @@ from edgecache import (
     InputError,
     PolicyError,
     Scenario,
-    box_statistics,
     lower_bound,
-    reductions,
     sample_catalogue,
     simulate,
     summarise,
     sweep,
+    sweep_by_slot,
     write_table,
 )
 from edgecache.errors import TooManyDeployments
 from edgecache.policies import find_policy
-from edgecache.statistics import interval
 from edgecache.sweeps import OUTCOMES
 
 QUIET = {"progress": False, "jobs": 1}
@@ -39,7 +37,7 @@ POLICIES = ["random", "lru", "ga"]
 
 @pytest.fixture(scope="module")
 def tables():
-    return sweep(VARY, POLICIES, 3, SCENARIO, seed=4, by="both", **QUIET)
+    return sweep_by_slot(VARY, POLICIES, 3, SCENARIO, seed=4, **QUIET)
 
 
 # ---- shape, columns, order
@@ -92,11 +90,11 @@ def test_slots_aggregate_to_replications(tables):
 def test_by_gives_one_of_both(tables):
     options = dict(vary=VARY, policies=POLICIES, replications=3, scenario=SCENARIO, seed=4, **QUIET)
     assert_frame_equal(sweep(**options), tables[0], check_exact=True)
-    assert_frame_equal(sweep(by="slot", **options), tables[1], check_exact=True)
+    assert_frame_equal(sweep(**options), tables[0], check_exact=True)
 
 
 def test_slots_may_differ_between_points():
-    means, slots = sweep({"slots": [3, 7]}, ["lru"], 2, by="both", **QUIET)
+    means, slots = sweep_by_slot({"slots": [3, 7]}, ["lru"], 2, **QUIET)
     assert means["slots"].tolist() == [3, 3, 7, 7]
     assert slots["slot"].tolist() == [*range(3)] * 2 + [*range(7)] * 2
 
@@ -128,7 +126,7 @@ def test_another_seed_another_table():
 
 def test_same_numbers_at_any_number_of_processes(tables):
     for jobs in (2, -1):
-        means, slots = sweep(VARY, POLICIES, 3, SCENARIO, seed=4, by="both", progress=False, jobs=jobs)
+        means, slots = sweep_by_slot(VARY, POLICIES, 3, SCENARIO, seed=4, progress=False, jobs=jobs)
         assert_frame_equal(means, tables[0], check_exact=True)
         assert_frame_equal(slots, tables[1], check_exact=True)
 
@@ -155,7 +153,7 @@ def cluster():
 
 
 def test_same_numbers_on_a_dask_cluster(tables, cluster):
-    means, slots = sweep(VARY, POLICIES, 3, SCENARIO, seed=4, by="both", progress=False, dask=cluster.scheduler_address)
+    means, slots = sweep_by_slot(VARY, POLICIES, 3, SCENARIO, seed=4, progress=False, dask=cluster.scheduler_address)
     assert_frame_equal(means, tables[0], check_exact=True)
     assert_frame_equal(slots, tables[1], check_exact=True)
 
@@ -243,7 +241,7 @@ def test_a_lower_bound_has_no_slots(large, policy, by):
 
 
 def test_approximations_have_slots(large):
-    slots = sweep(None, [FEW["optimal-online"]], 1, large[0], by="slot", **QUIET)
+    slots = sweep_by_slot(None, [FEW["optimal-online"]], 1, large[0], **QUIET)[1]
     assert set(slots["policy"]) == {"optimal-online-approximate"} and len(slots) == 20
 
 
@@ -309,118 +307,6 @@ def test_a_policys_error_ends_the_sweep():
 
     with pytest.raises(PolicyError, match=r"policy 'lazy', request 1 .* the requested model is not in"):
         sweep(None, ["lru", Lazy()], 1, **QUIET)
-
-
-# ---- statistics of tables, by hand
-
-
-def table_of(**costs):
-    """A table of one cost a replication for each policy."""
-    rows = [(n, name, cost) for name, values in costs.items() for n, cost in enumerate(values)]
-    return pd.DataFrame(rows, columns=["replication", "policy", "total_cost"])
-
-
-def test_interval_by_hand():
-    # means of four draws from 1, 2, 3, 4: sums up to 5 have probability 5/256, up to 6 15/256, so the 2.5th percentile is 6/4
-    assert_allclose(interval([1, 2, 3, 4]), [1.5, 3.5])
-    assert_allclose(interval([7, 7, 7]), [7, 7])
-    # one in four resamples of two values is twice the lower, one in four twice the higher
-    assert_allclose(interval([1, 2]), [1, 2])
-    assert np.isnan(interval([1.0])).all() and np.isnan(interval([1.0, np.nan])).all()
-    low, high = interval([[1, 2, 3, 4], [2, 4, 6, 8]])
-    assert_allclose(low, [1.5, 3])
-    assert_allclose(high, [3.5, 7])
-
-
-def test_interval_leaves_nan_out():
-    """A replication without requests has no delay; the others' interval stands."""
-    assert_allclose(interval([1, 2, np.nan]), [1, 2])
-    assert_allclose(interval([1, np.nan, 2, np.nan, 3, np.nan, 4]), [1.5, 3.5])
-
-
-def test_interval_covers_the_mean():
-    rng = np.random.default_rng(0)
-    low, high = interval(rng.exponential(2.0, (400, 30)))
-    covered = ((low <= 2) & (high >= 2)).mean()
-    assert 0.88 < covered < 0.97  # nominal 0.95, a little less for thirty skewed values
-    width = (high - low).mean() / (2 * 1.96 * 2 / np.sqrt(30))
-    assert width == pytest.approx(1, abs=0.1)
-
-
-def test_summarise_by_hand():
-    table = pd.concat([table_of(b=[1, 2, 3, 4], a=[5, 5, 5, 5]).assign(size=size) for size in (9, 3)])
-    table.loc[table["size"] == 3, "total_cost"] *= 10
-    table = table[["size", "replication", "policy", "total_cost"]]
-    found = summarise(table)
-    assert list(found.columns) == ["size", "policy", "mean", "low", "high"]
-    expected = [(9, "b", 2.5, 1.5, 3.5), (9, "a", 5, 5, 5), (3, "b", 25, 15, 35), (3, "a", 50, 50, 50)]
-    assert list(found.itertuples(index=False, name=None)) == expected  # in the table's order, not the alphabet's
-
-
-def test_summarise_another_outcome_without_a_varied_parameter():
-    table = table_of(lru=[1, 3], ga=[2, 2]).assign(hit_ratio=[0.5, np.nan, 0.25, 0.75])
-    found = summarise(table, "hit_ratio")
-    assert list(found.columns) == ["policy", "mean", "low", "high"]
-    assert found["policy"].tolist() == ["lru", "ga"]
-    assert found["mean"].tolist() == [0.5, 0.5]
-    assert np.isnan(found.loc[0, ["low", "high"]].astype(float)).all()  # one value is no interval
-    assert found.loc[1, ["low", "high"]].tolist() == [0.25, 0.75]
-
-
-def test_reductions_by_hand():
-    # means 2 against 4 and 8, ratio of means 1/2 and 1/4 (the mean of ratios would be another)
-    table = table_of(ga=[1, 3], lru=[4, 4], fifo=[2, 14])
-    found = reductions(table)
-    assert list(found.columns) == ["baseline", "reduction", "low", "high"]
-    assert found["baseline"].tolist() == ["lru", "fifo"]
-    assert found["reduction"].tolist() == [0.5, 0.75]
-    # paired resamples are (first, first), (second, second) or both: 1 - 1/4, 1 - 3/4, 1 - 2/4 against lru
-    assert_allclose(found.loc[0, ["low", "high"]].astype(float), [0.25, 0.75])
-    # against fifo 1 - 1/2, 1 - 3/14, 1 - 2/8
-    assert_allclose(found.loc[1, ["low", "high"]].astype(float), [0.5, 1 - 3 / 14])
-
-
-def test_reductions_are_paired():
-    """Twice the cost in every replication is a reduction of one half without doubt, however the replications differ."""
-    found = reductions(table_of(ga=[1, 50, 3, 17], lru=[2, 100, 6, 34]))
-    assert_allclose(found.loc[0, ["reduction", "low", "high"]].astype(float), 0.5)
-
-
-def test_reductions_of_another_policy_and_outcome():
-    table = table_of(ga=[1, 3], lru=[4, 4]).rename(columns={"total_cost": "service_delay_s"})
-    found = reductions(table, "lru", "service_delay_s")
-    assert found["baseline"].tolist() == ["ga"]
-    assert found["reduction"].tolist() == [-1.0]  # 1 - 4/2
-
-
-def test_box_statistics_by_hand():
-    table = pd.DataFrame({"size": 1, "replication": 0, "policy": "lru", "slot": range(21), "total_cost": np.arange(21.0)})
-    more = table.assign(policy="ga", total_cost=7.0)
-    more.loc[0, "total_cost"] = np.nan
-    found = box_statistics(pd.concat([table, more], ignore_index=True))
-    assert list(found.columns) == ["size", "policy", "whislo", "q1", "med", "q3", "whishi", "mean", "count"]
-    expected = [(1, "lru", 1, 5, 10, 15, 19, 10, 21), (1, "ga", 7, 7, 7, 7, 7, 7, 20)]
-    assert list(found.itertuples(index=False, name=None)) == expected
-
-
-def test_box_statistics_pool_all_slots_of_all_replications(tables):
-    _, slots = tables
-    found = box_statistics(slots)
-    assert len(found) == 12 and (found["count"] == 75).all()
-    part = slots[(slots["storage_gb"] == 60) & (slots["charge"] == "miss") & (slots["policy"] == "ga")]["total_cost"]
-    row = found[(found["storage_gb"] == 60) & (found["charge"] == "miss") & (found["policy"] == "ga")].iloc[0]
-    assert_allclose([row[n] for n in ("whislo", "q1", "med", "q3", "whishi")], np.percentile(part, [5, 25, 50, 75, 95]))
-    assert row["mean"] == pytest.approx(part.mean())
-
-
-def test_summarise_agrees_with_the_replications(tables):
-    means, _ = tables
-    for outcome in OUTCOMES:
-        found = summarise(means, outcome)
-        assert len(found) == 12
-        expected = means.groupby(["storage_gb", "charge", "policy"], sort=False)[outcome].mean()
-        assert_allclose(found["mean"], expected)
-        assert ((found["low"] <= found["mean"] * (1 + 1e-12)) & (found["mean"] <= found["high"] * (1 + 1e-12))).all()
 
 
 # ---- tables on disk

@@ -52,9 +52,9 @@ def compare(ours: Callable, reference: Callable, turns: int) -> tuple[float, flo
 def report(what: str, ours: float, reference: float, unit: str, ratio: float, required: str, met: bool | None) -> None:
     """Keep and print one row."""
     ROWS.append((what, ours, reference, unit, ratio, required, "" if met is None else "yes" if met else "no"))
-    side = f"{ours:10.4g} against {reference:<10.4g}" if reference == reference else f"{ours:10.4g}{'':19}"
+    side = f"{ours:10.4g} against {reference:<10.4g}" if not np.isnan(reference) else f"{ours:10.4g}{'':19}"
     print(
-        f"{what:42} {side} {unit:20} {'' if ratio != ratio else f'ratio {ratio:.3g}':14} {required:16} {ROWS[-1][-1]}", flush=True
+        f"{what:42} {side} {unit:20} {'' if np.isnan(ratio) else f'ratio {ratio:.3g}':14} {required:16} {ROWS[-1][-1]}", flush=True
     )
 
 

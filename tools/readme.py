@@ -8,11 +8,11 @@ import pandas as pd
 
 from edgecache import summarise
 from edgecache.claims.design import SLACKS, read_readings
-from edgecache.claims.search import closest
-from edgecache.claims.verdicts import told
+from edgecache.claims.search import closest_reading
+from edgecache.claims.verdicts import evidence_text
 from edgecache.figures.readings import TRENDS
-from edgecache.profiling.profile import beside, read_profile
-from edgecache.profiling.replay import compared, read_replay
+from edgecache.profiling.comparisons import compare, read_replay
+from edgecache.profiling.profile_files import companion, read_profile
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "data/results"
@@ -24,43 +24,53 @@ def results() -> str:
     table = pd.read_csv(RESULTS / "fig3a-cost-vs-storage.csv")
     table = table[table["storage_gb"] == 120]
     cost = summarise(table).set_index("policy")
-    means = table.groupby("policy")[["service_delay_s", "hit_ratio", "fetched_gb", "energy_kwh"]].mean()
+    shown = {name: column for name, column in OUTCOMES.items() if name in table}
+    means = table.groupby("policy")[list(shown)].mean()
     reductions = pd.read_csv(RESULTS / "reductions.csv").set_index("baseline")
-    lines = [
-        "| policy | mean cost a slot (95 %) | GA costs less by (95 %) | service delay | hit ratio | fetched | energy |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    titles = ["policy", "mean cost per slot (95 %)", "GA costs less by (95 %)", *(title for title, _ in shown.values())]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for policy in ("ga", "lfu", "lru", "fifo", "random"):
-        c, m = cost.loc[policy], means.loc[policy]
+        c = cost.loc[policy]
         less = "" if policy == "ga" else "{reduction:.1%} ({low:.1%} to {high:.1%})".format(**reductions.loc[policy])
-        lines.append(
-            f"| {policy} | {c['mean']:.1f} ({c['low']:.1f} to {c['high']:.1f}) | {less} | {m['service_delay_s']:.1f} s "
-            f"| {m['hit_ratio']:.1%} | {m['fetched_gb']:.0f} GB | {m['energy_kwh']:.2f} kWh |"
-        )
+        values = " | ".join(form.format(means.loc[policy, name]) for name, (_, form) in shown.items())
+        lines.append(f"| {policy} | {c['mean']:.1f} ({c['low']:.1f} to {c['high']:.1f}) | {less} | {values} |")
     return "\n".join(lines)
 
 
+OUTCOMES = {  # beside the cost: column of the table, title and format
+    "service_delay_s": ("service delay", "{:.1f} s"),
+    "cloud_share": ("served by the cloud", "{:.1%}"),
+    "service_delay_all_s": ("delay of all requests", "{:.1f} s"),
+    "hit_ratio": ("hit ratio", "{:.1%}"),
+    "fetched_gb": ("fetched", "{:.0f} GB"),
+    "energy_kwh": ("energy", "{:.2f} kWh"),
+}
+
+
 def gap() -> str:
-    """How far the GA is from the floor of the cost and of the delay, and what closes the gap, at 120 GB and 12 GB."""
+    """How far the GA is from the floor of the cost and of the delay, by cause, at 120 GB and 12 GB."""
     split = pd.read_csv(RESULTS / "optimality-gap-split-estimated.csv")
     split = split[(split["parameter"] == "storage_gb") & (split["value"] == 120)].set_index("part")
     whole = split.loc["whole"]
-    solver, myopia, future = (split.loc[part, "mean"] / whole["mean"] for part in ("solver", "myopia", "future"))
+    shares = {part: f"{split.loc[part, 'mean'] / whole['mean']:.0%}" for part in ("solver", "myopia", "future")}
     table = pd.read_csv(RESULTS / "fig3a-cost-vs-storage.csv")
     means = table[table["storage_gb"] == 120].groupby("policy")[["total_cost", "service_delay_s"]].mean()
     cost, delay = means["total_cost"], means["service_delay_s"]
     waits, least, online = delay["ga"], delay["clairvoyant-delay"], delay["optimal-online-delay"]
     best = cost[["random", "fifo", "lru", "lfu"]].min() / cost["clairvoyant"] - 1
-    most = waits / least - 1
+    parts = {
+        "solver error: GA - Exact": shares["solver"],
+        f"one miss at a time, by an estimated popularity: Exact - best online ({cost['optimal-online']:.1f})": shares["myopia"],
+        f"unknown future: best online - floor ({cost['clairvoyant']:.1f})": shares["future"],
+    }
+    rows = "\n".join(f"| {part} | {share} |" for part, share in parts.items())
     return (
-        f"At 120 GB and 12 GB the GA costs {whole['share']:.1%} more than the floor, {whole['mean']:.2f} a slot (95 %: "
-        f"{whole['low']:.2f} to {whole['high']:.2f}), where the best baseline costs {best:.0%} more: {solver:.0%} of that gap is "
-        f"solver error; {myopia:.0%} is deciding one miss at a time by an estimated popularity, and planning for the long run by "
-        f"the true one closes it (`optimal-online`, {cost['optimal-online']:.1f} a slot against {cost['ga']:.1f}); {future:.0%} is "
-        "not knowing the next requests.\n"
-        f"But its users wait {waits:.1f} s where {least:.1f} s is possible, {most:.0%} more, and no better solver of its decisions "
-        f"would help them: what closes {(waits - online) / (waits - least):.0%} of this gap is to minimise the delay itself "
-        f"(`optimal-online-delay`, {online:.1f} s)."
+        f"At 120 GB and 12 GB the GA costs {whole['share']:.1%} more than the floor: {whole['mean']:.2f} per slot (95 %: "
+        f"{whole['low']:.2f} to {whole['high']:.2f}). The best baseline costs {best:.0%} more. The GA's gap has three parts:\n\n"
+        f"| part of the GA's gap (cost per slot) | share |\n|---|---|\n{rows}\n\n"
+        f"The GA's users wait {waits:.1f} s; at the floor of the delay they wait {least:.1f} s. A better solver of the same "
+        f"decisions would not help them. Minimising the delay would: `optimal-online-delay` ({online:.1f} s) closes "
+        f"{(waits - online) / (waits - least):.0%} of this gap."
     )
 
 
@@ -75,7 +85,7 @@ def claims() -> str:
     for claim in dict.fromkeys(table["claim"]):
         rows = table[table["claim"] == claim].set_index("reading")
         verdicts = [f"{MARKS[verdict]} {verdict}" for verdict in rows["verdict"][readings]]
-        lines.append(f"| {rows['says'].iloc[0]} | {' | '.join(verdicts)} | {told(rows.loc[readings[0]])} |")
+        lines.append(f"| {rows['says'].iloc[0]} | {' | '.join(verdicts)} | {evidence_text(rows.loc[readings[0]])} |")
     tested = table[table["verdict"] != "by construction"]
     counts = tested.groupby("reading", sort=False)["verdict"].value_counts().unstack(fill_value=0)
     most = tested.groupby("reading", sort=False)["replications"].max()
@@ -90,7 +100,7 @@ def search() -> str:
     """What the search over readings found."""
     table, again = read_readings(RESULTS / "readings.parquet"), pd.read_csv(RESULTS / "readings-best.csv")
     claims = pd.read_csv(RESULTS / "claims.csv")
-    number, most = closest(table, again), table["held"].max()
+    number, most = closest_reading(table, again), table["held"].max()
     now = again[again["number"] == number]["verdict"].eq("holds").sum()
     fresh = claims[claims["reading"] == "closest"]
     every = (table["held"] == len(SLACKS)).sum()
@@ -138,7 +148,7 @@ def profile() -> str:
         "| {policy} | {requests} | {hit_ratio:.1%} | {predicted_s:.3f} s | {measured_s:.3f} s | {error:+.1%} | {pace:.2f} "
         "| {error_at_pace:+.1%} | {of_budget:.0%} |"
     )
-    replayed = compared(read_replay(beside(PROFILE, "replay.csv")))
+    replayed = compare(read_replay(companion(PROFILE, "replay.csv")))
     return "\n".join(lines + [shown.format(**row) for row in replayed.to_dict("records")])
 
 

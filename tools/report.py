@@ -71,10 +71,10 @@ def results(readme: str) -> tuple[str, list[tuple[str, str]]]:
         heading = re.match(r"## (.*)\n", part)
         block = re.search(r"<!-- (gap|results|claims|search): [^>]*-->\n(.*?)<!-- end -->", part, re.DOTALL)
         if block:
-            said = part[heading.end() if heading else 0 : block.start()] + block[2]
+            markdown = part[heading.end() if heading else 0 : block.start()] + block[2]
             # coloured by the style sheet, for many fonts lack the signs
-            said = re.sub(r"[🟩🟥⬜◽] (by construction|holds|fails|undecided)", r'<span class="\1">\1</span>', said)
-            sections.append((heading[1] if heading else "", html(said, "README.md")))
+            markdown = re.sub(r"[🟩🟥⬜◽] (by construction|holds|fails|undecided)", r'<span class="\1">\1</span>', markdown)
+            sections.append((heading[1] if heading else "", html(markdown, "README.md")))
     if len(sections) != 4:
         raise InputError(
             f"README.md has {len(sections)} of its generated parts gap, results, claims and search; it must have all 4"
@@ -101,40 +101,51 @@ def tidied(page: str) -> str:
 def build(out: Path, root: Path):
     """Build the site of the checkout `root` into `out`, which is replaced once everything is there."""
     notebooks = [path for path in (root / "notebooks").glob("*.ipynb") if path.stem != "index"]
-    figures = sorted(path.stem for path in (root / "figures").glob("*.png"))
     tables = sorted(path.name for path in (root / "data/results").glob("*"))
-    for folder, found in (("notebooks", notebooks), ("figures", figures), ("data/results", tables)):
-        if not found:
+    figures = sorted((root / "figures").glob("*.png"))
+    for folder, files in (("notebooks", notebooks), ("figures", figures), ("data/results", tables)):
+        if not files:
             raise InputError(f"there is nothing in {root / folder}: the report needs a checkout in which `make figures` has run")
     pages = [load(path, root) for path in sorted(notebooks, key=lambda path: (not path.stem[:2].isdigit(), path.stem))]
-    shown = gallery(figures, tables, {page.name: page.notebook for page in pages})
+    shown = gallery(root / "figures", tables, {page.name: page.notebook for page in pages})
     for page in pages:
         page.figures = tuple(figure for figure in shown if figure.notebook == page.name)
-    about, sections = results((root / "README.md").read_text())
-    copied = {
-        "figures": [root / "figures" / f"{name}.{ending}" for name in figures for ending in ("png", "pdf")],
-        "tables": [root / "data/results" / name for name in tables],
-        "params": [root / "notebooks/params" / f"{page.name}.yaml" for page in pages if page.parameters],
-    }
-    exporter = Exporter()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="report-", dir=out.parent) as folder:
         site = Path(folder) / "new"
-        for kind, files in copied.items():
-            (site / kind).mkdir(parents=True)
-            for file in files:
-                shutil.copyfile(file, site / kind / file.name)
-        css = (Path(__file__).parent / "report/report.css").read_text()
-        (site / "report.css").write_text(css + HtmlFormatter(style="xcode").get_style_defs(".highlight") + "\n")
-        index = exporter.environment.get_template("gallery.html.j2")
-        here = measured_here(root / "build/profile/profile.csv", site)
-        (site / "index.html").write_text(tidied(index.render(about=about, sections=sections, pages=pages, here=here)))
-        for before, page, after in zip([None, *pages[:-1]], pages, [*pages[1:], None], strict=True):
-            text, _ = exporter.from_notebook_node(page.notebook, {"page": page, "before": before, "after": after})
-            (site / f"{page.name}.html").write_text(tidied(text))
+        copy_files(site, pages, root)
+        write_pages(site, pages, root)
         if out.exists():
             out.rename(Path(folder) / "old")
         site.rename(out)
+
+
+def copy_files(site: Path, pages: list[Page], root: Path):
+    """Copy the figures, the tables and the full-size parameters."""
+    figures = sorted((root / "figures").glob("*.png"))
+    copied = {
+        "figures": [path.with_suffix(ending) for path in figures for ending in (".png", ".pdf")],
+        "tables": (root / "data/results").glob("*"),
+        "params": [root / "notebooks/params" / f"{page.name}.yaml" for page in pages if page.parameters],
+    }
+    for kind, files in copied.items():
+        (site / kind).mkdir(parents=True)
+        for file in files:
+            shutil.copyfile(file, site / kind / file.name)
+
+
+def write_pages(site: Path, pages: list[Page], root: Path):
+    """Write the style sheet, the index with the main results, and a page per notebook."""
+    css = (Path(__file__).parent / "report/report.css").read_text()
+    (site / "report.css").write_text(css + HtmlFormatter(style="xcode").get_style_defs(".highlight") + "\n")
+    here = measured_here(root / "build/profile/profile.csv", site)
+    about, sections = results((root / "README.md").read_text())
+    exporter = Exporter()
+    index = exporter.environment.get_template("gallery.html.j2")
+    (site / "index.html").write_text(tidied(index.render(about=about, sections=sections, pages=pages, here=here)))
+    for before, page, after in zip([None, *pages[:-1]], pages, [*pages[1:], None], strict=True):
+        text, _ = exporter.from_notebook_node(page.notebook, {"page": page, "before": before, "after": after})
+        (site / f"{page.name}.html").write_text(tidied(text))
 
 
 def main():
@@ -142,8 +153,8 @@ def main():
     try:
         build(ROOT / "build/report", ROOT)
     except (InputError, OSError) as error:
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
-        print(f"report: {said}", file=sys.stderr)
+        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"report: {message}", file=sys.stderr)
         sys.exit(2)
     print(ROOT / "build/report/index.html")
 

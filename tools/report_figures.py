@@ -1,14 +1,15 @@
-"""Which cell of which notebook saves a figure, and which tables it is drawn from: read from the notebooks' code."""
+"""The gallery of the report: each figure with the notebook cell that saves it, its tables and its caption."""
 
-import ast
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from report_markdown import text
 
 from edgecache.errors import InputError
+from edgecache.figures.output import source_tables
 
 
 @dataclass(frozen=True)
@@ -19,78 +20,44 @@ class Figure:
     notebook: str
     number: int  # of the cell that saves it
     cell: str  # its id
-    tables: list[str]  # the files in data/results that it is drawn from
-    says: str  # the heading that it stands under, and what the notebook says before it
+    tables: list[str]  # files in data/results
+    caption: str  # the heading above it, and the first paragraph of the text before it
     printed: str  # the id of the cell that prints its numbers, or ""
 
 
-class Drawings(ast.NodeVisitor):
-    """Follows tables through a notebook's assignments to the calls of `save(figure, name, folder)` that draw them.
+def gallery(folder: Path, tables: list[str], notebooks: Mapping[str, NotebookNode]) -> list[Figure]:
+    """The figures in the folder, in the order of the notebooks and of their cells.
 
-    An expression comes from the tables whose files it names, or else from those that its variables come from. `saved` has of each
-    call the pattern of the figure's name, the number of its cell, and its tables.
+    Raises InputError for a figure that no cell or several cells save, or whose table is missing.
     """
-
-    def __init__(self, notebook: NotebookNode, tables: list[str]):
-        self.tables, self.origin, self.saved = tables, {}, []
-        for self.number, cell in enumerate(notebook.cells):
-            if cell.cell_type == "code":
-                self.visit(ast.parse(TransformerManager().transform_cell(cell.source)))
-
-    def behind(self, node: ast.AST) -> list[str]:
-        patterns = [pattern(part).rpartition("/")[2] for part in ast.walk(node)]
-        named = [table for table in self.tables if any(re.fullmatch(pattern, table) for pattern in patterns)]
-        used = [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
-        return named or sorted({table for name in used for table in self.origin.get(name, [])})
-
-    def assign(self, target: ast.AST, value: ast.AST):
-        found = self.behind(value)
-        names = [part.id for part in ast.walk(target) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
-        self.origin |= dict.fromkeys(names, found)
-
-    def visit_Assign(self, node):
-        self.generic_visit(node)
-        self.assign(ast.Tuple(node.targets), node.value)
-
-    def visit_For(self, node):
-        self.assign(node.target, node.iter)
-        self.generic_visit(node)
-
-    def visit_FunctionDef(self, node):
-        """Pass over functions: their variables are their own."""
-
-    def visit_Call(self, node):
-        self.generic_visit(node)
-        if "save" in (getattr(node.func, "attr", ""), getattr(node.func, "id", "")) and len(node.args) > 1:
-            self.saved.append((pattern(node.args[1]), self.number, self.behind(node.args[0])))
+    figures = []
+    for png in folder.glob("*.png"):
+        notebook, number = _saving_cell(png, notebooks)
+        sources = source_tables(png)
+        for source in set(sources) - set(tables):
+            raise InputError(f"figures/{png.name} is drawn from {source}, which is not in data/results")
+        figures.append(_figure(png.stem, notebook, number, notebooks[notebook].cells, sources))
+    return sorted(figures, key=lambda figure: (list(notebooks).index(figure.notebook), figure.number))
 
 
-def pattern(node: ast.AST) -> str:
-    """The regular expression of what a string or f-string in code can be; of anything else, one that matches nothing."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return re.escape(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(pattern(part) if isinstance(part, ast.Constant) else ".+" for part in node.values)
-    return "(?!)"
+def _saving_cell(png: Path, notebooks: Mapping[str, NotebookNode]) -> tuple[str, int]:
+    """The notebook and the number of the cell that calls save and has the figure's name as a string."""
+    cells = [
+        (notebook, number)
+        for notebook, content in notebooks.items()
+        for number, cell in enumerate(content.cells)
+        if cell.cell_type == "code" and "save(" in cell.source and f'"{png.stem}"' in cell.source
+    ]
+    if len(cells) != 1:
+        places = ", ".join(f"{notebook}, cell {number}" for notebook, number in cells) or "none"
+        raise InputError(f"figures/{png.name} is saved by these cells: {places}; it must be one cell of one notebook")
+    return cells[0]
 
 
-def gallery(names: list[str], tables: list[str], notebooks: dict[str, NotebookNode]) -> list[Figure]:
-    """The figures of those names, in the order of the notebooks and of their cells."""
-    calls = [(name, *call) for name, notebook in notebooks.items() for call in Drawings(notebook, tables).saved]
-    found = []
-    for name in names:
-        literal = [call for call in calls if call[1] == re.escape(name)]
-        saved = literal or [call for call in calls if re.fullmatch(call[1], name)]
-        if len(saved) != 1:
-            places = ", ".join(f"{notebook}, cell {number}" for notebook, _, number, _ in saved) or "none"
-            raise InputError(f"figures/{name}.png is saved by these cells: {places}; it must be one cell of one notebook")
-        notebook, _, number, drawn = saved[0]
-        cells = notebooks[notebook].cells
-        before = [cell.source for cell in cells[:number] if cell.cell_type == "markdown"]
-        heading = re.findall(r"^#+ (.*)", "\n".join(before), re.MULTILINE)[-1:]
-        words = [part for part in before[-1].split("\n\n") if not part.startswith("#")][:1]
-        says = text(". ".join(heading + words), notebook).rstrip(":")
-        printed = [cell.id for cell in cells[number : number + 2] if any(out.get("name") for out in cell.get("outputs", []))]
-        own = [table for table in drawn if table == f"{name}.csv"]  # an f-string may be any table
-        found.append(Figure(name, notebook, number, cells[number].id, own or drawn, says, "".join(printed[:1])))
-    return sorted(found, key=lambda figure: (list(notebooks).index(figure.notebook), figure.number))
+def _figure(name: str, notebook: str, number: int, cells: list[NotebookNode], tables: list[str]) -> Figure:
+    before = [cell.source for cell in cells[:number] if cell.cell_type == "markdown"]
+    heading = re.findall(r"^#+ (.*)", "\n".join(before), re.MULTILINE)[-1:]
+    paragraph = [part for part in before[-1].split("\n\n") if not part.startswith("#")][:1]
+    caption = text(". ".join(heading + paragraph), notebook).rstrip(":")
+    printed = [cell.id for cell in cells[number : number + 2] if any(output.get("name") for output in cell.get("outputs", []))]
+    return Figure(name, notebook, number, cells[number].id, tables, caption, "".join(printed[:1]))

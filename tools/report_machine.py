@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecache.figures import profiling, save
-from edgecache.profiling import delays, replay
-from edgecache.profiling.profile import FILES, beside, read_profile
+from edgecache.profiling import delays
+from edgecache.profiling.comparisons import compare, format_comparison, read_replay
+from edgecache.profiling.profile_files import FILES, companion, read_profile
 
 BANDWIDTH_GBPS = 10.0  # the paper's
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A figure of this machine: its name, what it says, its numbers as printed, and the files behind it."""
+    """A figure of this machine: its name, its caption, its numbers as printed, and the files behind it."""
 
     name: str
-    says: str
+    caption: str
     printed: str
     tables: tuple[str, ...]
 
@@ -28,21 +29,21 @@ def measured_here(profile: Path, site: Path) -> list[Shown]:
     """
     if not profile.exists():
         return []
-    found, names = read_profile(profile), [profile.name, *(beside(profile, name).name for name in FILES)]
-    waits = delays.service_delays(found.fig1_records(BANDWIDTH_GBPS))
-    note = profiling.measured_note(found, BANDWIDTH_GBPS)
-    save(profiling.service_delay(waits, note, found.load), "fig1-service-delay-here", site / "figures")
-    says = f"Fig. 1 as measured on this machine, {found.machine}: first and preloaded service delay of real networks"
-    shown = [Shown("fig1-service-delay-here", says, found.told(), tuple(names))]
-    if (file := beside(profile, "replay.csv")).exists():
-        played = replay.read_replay(file)
-        compared = replay.compared(played)
-        note = f"one trace of {compared['requests'].iloc[0]} requests against real networks on {found.machine}"
-        save(profiling.replay(played, compared, note), "replay-here", site / "figures")
-        says = (
-            "Mean service delays as the simulator predicts them and as measured on the real networks of this machine, side by side"
-        )
-        shown.append(Shown("replay-here", says, replay.told(compared), (file.name,)))
+    measured, names = read_profile(profile), [profile.name, *(companion(profile, name).name for name in FILES)]
+    file = companion(profile, "replay.csv")
+    replayed = read_replay(file) if file.exists() else None  # read before anything is drawn
+    delays_s = delays.service_delays(measured.fig1_records(BANDWIDTH_GBPS))
+    note = profiling.measured_note(measured, BANDWIDTH_GBPS)
+    name = "fig1-service-delay-here"
+    save(profiling.service_delay(delays_s, note, measured.load_label), name, site / "figures", names)
+    caption = f"Fig. 1 as measured on this machine, {measured.machine}: first and preloaded service delay of real networks"
+    shown = [Shown(name, caption, measured.report(), tuple(names))]
+    if replayed is not None:
+        summary = compare(replayed)
+        note = f"one trace of {summary['requests'].iloc[0]} requests against real networks on {measured.machine}"
+        save(profiling.replay(replayed, summary, note), "replay-here", site / "figures", [file.name])
+        caption = "Mean service delays on this machine's real networks: predicted by the simulator, and measured"
+        shown.append(Shown("replay-here", caption, format_comparison(summary), (file.name,)))
         names.append(file.name)
     for name in names:
         shutil.copyfile(profile.with_name(name), site / "tables" / name)

@@ -18,17 +18,21 @@ PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, 
 def mathml(formula: str, display: str, where: str) -> str:
     """The MathML of a LaTeX formula; an InputError that names `where` it stands if the library does not understand all of it."""
     try:
-        found = convert(formula, display=display)
-        parts = [(part, part.tag.rpartition("}")[2]) for part in ElementTree.fromstring(found).iter()]
-        # the library lets some errors pass: unknown commands as names, missing arguments, braces left open
-        unknown = [part.text for part, tag in parts if tag == "mi" and re.search(r"[\\{}]", part.text or "")]
-        short = [tag for part, tag in parts if len(part) != PARTS.get(tag, len(part))]
-        understood = not unknown and not short and len(re.findall(r"(?<!\\){", formula)) == len(re.findall(r"(?<!\\)}", formula))
+        converted = convert(formula, display=display)
+        understood = complete(formula, converted)
     except Exception:  # its errors have no class in common
         understood = False
     if not understood:
         raise InputError(f"{where}: cannot render the formula {formula.strip()!r}; it must be LaTeX that latex2mathml knows")
-    return found
+    return converted
+
+
+def complete(formula: str, converted: str) -> bool:
+    """Was all of the formula understood? The library passes unknown commands as names, missing arguments, and open braces."""
+    parts = [(part, part.tag.rpartition("}")[2]) for part in ElementTree.fromstring(converted).iter()]
+    unknown = [part for part, tag in parts if tag == "mi" and re.search(r"[\\{}]", part.text or "")]
+    short = [tag for part, tag in parts if len(part) != PARTS.get(tag, len(part))]
+    return not unknown and not short and len(re.findall(r"(?<!\\){", formula)) == len(re.findall(r"(?<!\\)}", formula))
 
 
 class Renderer(IPythonRenderer):

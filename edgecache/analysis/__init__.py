@@ -1,1 +1,10 @@
-"""Analysis: why a decision was taken, how far a method is from the best possible, policies side by side."""
+"""Analysis of runs: for readers who ask why a decision was taken, how far a method is from the best, and what differs.
+
+- `explanations`: every decision of a slot. `reasons` has how the policy saw each model, `alternatives` what else was allowed.
+- `comparison`: policies of one server side by side, as a table and in sentences.
+- `gaps`: the distance of the GA to the optimum and to the bounds, and which capacity is scarce.
+
+An analysis reads what `simulate` or `sweep` returned and gives a tidy table; figures are drawn elsewhere from such tables. To add
+one, write a function from a `Simulation`, or from a table, to a table, in a module of its own. It may import the root package and
+`policies`. If a sentence should go with the table, make it from the table alone, so that words and numbers agree.
+"""

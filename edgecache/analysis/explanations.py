@@ -1,30 +1,56 @@
-"""Explain a decision: what was chosen, what the alternatives would have cost, what the bounds would have done, what was scarce."""
+"""Explain a decision: why an eviction was needed, what each alternative costs, what the optimum and the bounds choose."""
 
-import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..demand import random_stream
 from ..errors import InputError
-from ..policies import POLICIES
-from ..policies.contract import Decision, Prices
+from ..policies.clairvoyant import Clairvoyant
+from ..policies.contract import Decision
 from ..policies.exact import Exact
-from ..policies.knapsack import best_subset
+from ..policies.genetic import GA
+from ..policies.optimal_online import OptimalOnline
 from ..results import HIT, MISS, Simulation
+from . import reasons
+from .alternatives import USE, allowed_deployments, resource_use
 
-ALL_SUBSETS = 8  # up to so many deployed models every alternative is listed, at most 256
-STEPS = {"storage": (1.0, "GB"), "GPU memory": (1.0, "GB"), "power": (0.1, "kW")}  # by how much each capacity grows
-COSTS = ("switching_cost", "resource_cost", "cost", "excess")
-ALTERNATIVES = ("request", "requested", "kept", "evicted", *COSTS, "chosen", "chosen_by")
-YARDSTICKS = ("exact", "optimal-online", "clairvoyant")
+COSTS = ["switching_cost", "resource_cost", "cost", "excess"]
+ALTERNATIVES = ["request", "requested", "without_room", "kept", "evicted", *COSTS, "chosen", "chosen_by"]
 
 
 def explain(run: Simulation, slot: int) -> "Explanation":
-    """Explain every decision, that is every miss, of a slot of a run. Raises InputError for a slot that the run does not have."""
+    """Explain every decision of a slot, that is, every miss.
+
+    Parameters
+    ----------
+    run
+        What `simulate` returned.
+    slot
+        The slot, from 0.
+
+    Returns
+    -------
+    Explanation
+        Print it, show it in a notebook, or take its tables.
+
+    Raises
+    ------
+    InputError
+        For a slot that the run does not have.
+
+    Examples
+    --------
+    >>> from edgecache import Scenario, simulate
+    >>> print(explain(simulate(Scenario(slots=3), "lru"), 1))  # doctest: +ELLIPSIS
+    Slot 1, policy lru: requests 1, hits 0, decisions 1.
+    ...
+    """
     if isinstance(slot, bool) or not isinstance(slot, int | np.integer) or not 0 <= slot < run.trace.slots:
         raise InputError(f"slot is {slot!r}; the run has slots 0 to {run.trace.slots - 1}")
     missed = np.flatnonzero((run.outcome == MISS) & (run.trace.slot == slot))
@@ -32,36 +58,86 @@ def explain(run: Simulation, slot: int) -> "Explanation":
 
 
 def decision_at(run: Simulation, request: int) -> Decision:
-    """The decision at the miss of a request (from 0), as the policy met it."""
-    trace, size = run.trace, len(run.trace.popularity)
-    fetched = np.bincount(trace.model[:request][run.outcome[:request] == MISS], minlength=size)
-    evicted = np.bincount(run.evictions[run.evictions[:, 0] <= request, 1], minlength=size)
-    requests = np.bincount(trace.model[: request + 1], minlength=size)
-    prices = Prices.of(run.scenario, trace.popularity)
+    """Rebuild the decision that the policy met.
+
+    Parameters
+    ----------
+    run
+        What `simulate` returned.
+    request
+        The request, from 0, a miss.
+
+    Returns
+    -------
+    Decision
+        What was deployed and requested then. Its random numbers are not those of the run.
+
+    Examples
+    --------
+    >>> from edgecache import Scenario, simulate
+    >>> decision_at(simulate(Scenario(slots=3), "lru"), 0).deployed.any()
+    np.False_
+    """
+    trace, place = run.trace, int(np.searchsorted(run.misses, request))
+    requests = np.bincount(trace.model[: request + 1], minlength=len(trace.popularity))
     rng = np.random.default_rng(0)  # no policy of the table that explains draws from it
-    return Decision(prices, int(trace.model[request]), fetched > evicted, requests, request + 1, int(trace.slot[request]), rng)
+    deployed = run.deployed_before[place].copy()
+    return Decision(run.charges, int(trace.model[request]), deployed, requests, request + 1, int(trace.slot[request]), rng)
 
 
 def evolution(run: Simulation, request: int, seed: np.random.SeedSequence | int = 0, replication: int = 0) -> pd.DataFrame:
-    """How the GA came to its decision at the miss of a request: a row a generation, as `GA.evolve` logs it.
+    """Log how the GA came to its decision.
 
-    `run` was simulated with `ga`, this seed and replication; the chances drawn here are those that the run drew. Raises InputError
-    where the run is another policy's or the request was no miss.
+    Parameters
+    ----------
+    run
+        What `simulate` returned for the policy `ga`.
+    request
+        The request, from 0, a miss.
+    seed, replication
+        Those of the run; so the random numbers are those that the run drew.
+
+    Returns
+    -------
+    DataFrame
+        One row per generation, as `GA.evolve` logs it.
+
+    Raises
+    ------
+    InputError
+        Where the run is another policy's, or the request was no miss.
+
+    Examples
+    --------
+    >>> from edgecache import Scenario, simulate
+    >>> evolution(simulate(Scenario(slots=3), "ga"), 0)["generation"].tolist()[:3]
+    [0, 1, 2]
     """
-    ga = POLICIES["ga"]
+    ga = GA()
     if run.policy != ga.name or not 0 <= request < len(run.trace) or run.outcome[request] != MISS:
-        raise InputError(f"request {request} of {run.policy!r} is no decision of the GA's")
-    rng = np.random.default_rng(random_stream(seed, replication, 1))
-    rng.bit_generator.advance(int((run.outcome[:request] == MISS).sum()) * (ga.generations + 1) * ga.population)
-    return pd.DataFrame(ga.evolve(replace(decision_at(run, request), rng=rng), record=True)[1])
+        raise InputError(f"request {request} of {run.policy!r} is no decision of the GA")
+    bits = np.random.PCG64(random_stream(seed, replication, 1))
+    bits.advance(int((run.outcome[:request] == MISS).sum()) * (ga.generations + 1) * ga.population)
+    return pd.DataFrame(ga.evolve(replace(decision_at(run, request), rng=np.random.Generator(bits)), record=True)[1])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """The decisions of one slot. Print it, show it in a notebook, or take its tables `alternatives` and `resources`.
+    """The decisions of one slot, explained.
 
-    Costs are those of the decision (eq. 11 for this miss), which GA and Exact minimise: they estimate the active cycle, and
-    readings that book something else later (`charge = miss`, `active_cycle = actual`) do not change them.
+    Parameters
+    ----------
+    run
+        What `simulate` returned.
+    slot
+        The slot, from 0.
+    decisions
+        One per miss of the slot, in order.
+
+    Notes
+    -----
+    Costs are those of the decision, eq. 11 for this miss, which GA and Exact minimise. They estimate the active cycle; readings
+    that book something else later (`charge = miss`, `active_cycle = actual`) do not change them. Requests are counted from 0.
     """
 
     run: Simulation
@@ -69,93 +145,99 @@ class Explanation:
     decisions: tuple[Decision, ...]
 
     @cached_property
-    def alternatives(self) -> pd.DataFrame:
-        """One row a deployment that could have been chosen, the cheapest first.
+    def reasons(self) -> pd.DataFrame:
+        """How the policy sees the deployed models: one row per decision and deployed model, the first to evict first.
 
-        `request` (from 0), `kept` and `evicted`, the weighted `switching_cost` and `resource_cost`, their sum `cost`, its `excess`
-        over the least, whether it was `chosen`, and `chosen_by`: this run's policy, exact, optimal-online, clairvoyant. Every
-        subset where at most 8 models were deployed; beyond, the best in which each model stays and the best in which it goes.
+        `request`, `requested`, `model`, whether it was `evicted`, its last use (`last_request`, `last_slot`), the number of
+        `requests` for it, the request that deployed it (`deployed_since`), its `eviction_cost`, its `holding_cost`, and its `rank`
+        where the policy has one.
         """
-        names = np.array(self.run.scenario.catalogue.services, dtype=object)
-        planners = self._yardsticks[0]
-        tables = []
-        for decision in self.decisions:
-            chosen = self._chosen(decision)
-            others = [(name, planner.decide(decision)) for name, planner in planners.items() if name != self.run.policy]
-            choices = [(self.run.policy, chosen), *others]
-            deployments = np.unique(np.vstack([*(choice for _, choice in choices), _alternatives(decision)]), axis=0)
-            cost, resource = decision.cost(deployments), deployments @ decision.holding_cost
-            stayed, gone = decision.deployed & deployments, decision.deployed & ~deployments
-            table = pd.DataFrame(
-                {
-                    "request": decision.clock - 1,
-                    "requested": names[decision.requested],
-                    "kept": ["; ".join(names[row]) for row in stayed],
-                    "evicted": ["; ".join(names[row]) for row in gone],
-                    "switching_cost": cost - resource,
-                    "resource_cost": resource,
-                    "cost": cost,
-                    "excess": cost - cost.min(),
-                    "chosen": (deployments == chosen).all(axis=1),
-                    "chosen_by": ["; ".join(name for name, choice in choices if (choice == row).all()) for row in deployments],
-                }
-            )
-            tables.append(table.iloc[np.lexsort((deployments.sum(axis=1), cost))])
+        rows = [row for decision in self.decisions for row in reasons.models_seen(self.run, decision, self._chosen(decision))]
+        return pd.DataFrame(rows, columns=reasons.columns_of(self.run))
+
+    @cached_property
+    def alternatives(self) -> pd.DataFrame:
+        """The deployments that could have been chosen: one row per decision and deployment, the cheapest first.
+
+        `request`, `requested`, the resources `without_room` for it, `kept` and `evicted` models, the weighted `switching_cost` and
+        `resource_cost`, their sum `cost`, its `excess` over the least, whether it was `chosen`, and `chosen_by`: this run's policy,
+        exact, optimal-online, clairvoyant. It has every subset where at most 8 models were deployed. Beyond, it has the best
+        deployment with each model and the best without it.
+        """
+        tables = [self._alternatives(decision) for decision in self.decisions]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=ALTERNATIVES)
 
     @cached_property
     def resources(self) -> pd.DataFrame:
-        """One row a resource and decision: its capacity, what the chosen deployment uses, and what more of it would have saved.
+        """The server's use: one row per decision and resource.
 
-        The shadow price is found by solving again with 1 GB (power: 0.1 kW) more: `saves` is how much less the optimal decision
-        would have cost. A resource is `binding` where that is more than nothing.
+        Its `capacity`; what the deployed models `held`, what the requested model `asked`, and by how much both together exceed the
+        capacity, `short_by`; what the chosen deployment `used`. Its shadow price: how much less the optimal decision would have
+        cost with a `step` more of it, `saves`. It is `binding` where that is more than nothing.
         """
-        rows = []
-        for decision in self.decisions:
-            prices, used = decision.prices, decision.prices.needs @ self._chosen(decision)
-            least = decision.cost(Exact().decide(decision))
-            for place, (resource, (step, unit)) in enumerate(STEPS.items()):
-                more = prices.capacities.copy()
-                more[place] += step
-                larger = replace(decision, prices=replace(prices, capacities=more))
-                saves = float(least - larger.cost(Exact().decide(larger)))
-                saves = saves if saves > 1e-9 * max(abs(least), 1e-300) else 0.0
-                capacity = round(prices.capacities[place] / (1 + 1e-9), 9)
-                rows.append((decision.clock - 1, resource, unit, capacity, used[place], step, saves, saves > 0))
-        return pd.DataFrame(rows, columns=["request", "resource", "unit", "capacity", "used", "step", "saves", "binding"])
+        rows = [row for decision in self.decisions for row in resource_use(decision, self._chosen(decision))]
+        return pd.DataFrame(rows, columns=USE)
+
+    def _alternatives(self, decision: Decision) -> pd.DataFrame:
+        names = np.array(self.run.scenario.catalogue.services, dtype=object)
+        chosen = self._chosen(decision)
+        others = [(name, planner.decide(decision)) for name, planner in self._planners[0].items() if name != self.run.policy]
+        choices = [(self.run.policy, chosen), *others]
+        deployments = np.unique(np.vstack([*(choice for _, choice in choices), allowed_deployments(decision)]), axis=0)
+        cost, resource = decision.cost(deployments), deployments @ decision.holding_cost
+        short = self.resources[(self.resources["request"] == decision.clock - 1) & (self.resources["short_by"] > 0)]
+        table = pd.DataFrame(
+            {
+                "request": decision.clock - 1,
+                "requested": names[decision.requested],
+                "without_room": "; ".join(short["resource"]),
+                "kept": ["; ".join(names[row]) for row in decision.deployed & deployments],
+                "evicted": ["; ".join(names[row]) for row in decision.deployed & ~deployments],
+                "switching_cost": cost - resource,
+                "resource_cost": resource,
+                "cost": cost,
+                "excess": cost - cost.min(),
+                "chosen": (deployments == chosen).all(axis=1),
+                "chosen_by": ["; ".join(name for name, choice in choices if (choice == row).all()) for row in deployments],
+            }
+        )
+        return table.iloc[np.lexsort((deployments.sum(axis=1), cost))]
 
     @cached_property
-    def _yardsticks(self) -> tuple[dict, list[str]]:
+    def _planners(self) -> tuple[dict[str, Any], list[str]]:
         """The planners to compare with, and why some are missing."""
-        planners, missing = {"exact": Exact()}, []
-        for name in YARDSTICKS[1:]:
+        planners: dict[str, Any] = {"exact": Exact()}
+        missing = []
+        for bound in (OptimalOnline(), Clairvoyant()):
             try:
-                planner = POLICIES[name].prepare(self.run.scenario, self.run.trace)
+                planner = bound.prepare(self.run.scenario, self.run.trace)
                 planners[planner.name] = planner
             except InputError as error:
                 missing.append(str(error))
         return planners, missing
 
-    def _chosen(self, decision: Decision) -> np.ndarray:
-        gone = self.run.evictions[self.run.evictions[:, 0] == decision.clock, 1]
+    def _chosen(self, decision: Decision) -> NDArray[np.bool_]:
+        """The deployment that the policy chose."""
         chosen = decision.deployed.copy()
         chosen[decision.requested] = True
-        chosen[gone] = False
+        chosen[self.run.evictions[self.run.evictions[:, 0] == decision.clock, 1]] = False
         return chosen
 
     def __repr__(self) -> str:
         parts = [self._heading()]
         for decision in self.decisions:
-            parts += [self._story(decision), self._shown(decision).to_string(index=False), self._scarcity(decision)]
-        return "\n\n".join(parts + self._yardsticks[1] * bool(self.decisions))
+            parts += ["\n".join(self._story(decision)), self._shown(decision).to_string(index=False), self._scarcity(decision)]
+        return "\n\n".join(parts + self._planners[1] * bool(self.decisions))
 
     def _repr_html_(self) -> str:
         parts = [f"<p><b>{escape(self._heading())}</b></p>"]
         for decision in self.decisions:
-            table = self._shown(decision).to_html(index=False, border=0)
-            parts.append(f"<p>{escape(self._story(decision))}</p>{table}<p>{self._scarcity(decision)}</p>")
-        parts += [f"<p>{reason}</p>" for reason in self._yardsticks[1] * bool(self.decisions)]
-        return "\n".join(parts)
+            parts += [
+                f"<p>{'<br/>'.join(map(escape, self._story(decision)))}</p>",
+                self._shown(decision).to_html(index=False, border=0),
+            ]
+            parts.append(f"<p>{escape(self._scarcity(decision))}</p>")
+        return "\n".join(parts + [f"<p>{escape(reason)}</p>" for reason in self._planners[1] * bool(self.decisions)])
 
     def _heading(self) -> str:
         here = self.run.trace.slot == self.slot
@@ -168,21 +250,27 @@ class Explanation:
         near = " and ".join(str(number) for number in [*before, *after])
         return heading + (f" Nothing was decided; nearest: slot {near}." if near else " Nothing was decided.")
 
-    def _story(self, decision: Decision) -> str:
-        names = self.run.scenario.catalogue.services
-        table = self.alternatives[self.alternatives["request"] == decision.clock - 1]
-        own = table[table["chosen"]].iloc[0]
-        did = f"evicted {own['evicted']}" if own["evicted"] else "evicted nothing"
-        kept = f"kept {own['kept']}" if own["kept"] else "kept nothing else"
-        verdict = (
-            "no alternative is cheaper"
-            if own["excess"] <= 1e-9 * abs(own["cost"])
-            else (f"the cheapest costs {table['cost'].min():.4g}, {own['excess']:.4g} less")
-        )
-        return (
-            f"Request {decision.clock - 1} for {names[decision.requested]}, a miss. {self.run.policy} {did}, {kept}: "
-            f"cost {own['cost']:.4g} = switching {own['switching_cost']:.4g} + resources {own['resource_cost']:.4g}; {verdict}."
-        )  # fmt: skip
+    def _story(self, decision: Decision) -> list[str]:
+        """Say why an eviction was needed, how the policy chose, and what that costs; a sentence or two each."""
+        request, policy = decision.clock - 1, self.run.policy
+        use = self.resources[self.resources["request"] == request]
+        short = [
+            f"{row.resource}: {row.held:.4g} {row.unit} held + {row.asked:.4g} {row.unit} requested > {row.capacity:.4g} {row.unit}"
+            for row in use[use["short_by"] > 0].itertuples()
+        ]
+        room = f"There is no room. {'; '.join(short)}." if short else "There is room for it beside all deployed models."
+        seen = reasons.sentence(self.run, self.reasons[self.reasons["request"] == request].to_dict("records"))
+        table = self.alternatives[self.alternatives["request"] == request]
+        chosen = table[table["chosen"]].iloc[0]
+        evicted, kept = (chosen[which].replace("; ", ", ") for which in ("evicted", "kept"))
+        did = f"{policy} evicted {evicted or 'nothing'} and kept {kept or 'nothing else'}"
+        parts = f"switching {chosen['switching_cost']:.4g} + resources {chosen['resource_cost']:.4g}"
+        verdict = "No alternative is cheaper."
+        if chosen["excess"] > 1e-9 * abs(chosen["cost"]):
+            verdict = f"The cheapest alternative costs {table['cost'].min():.4g}, {chosen['excess']:.4g} less."
+        service = self.run.scenario.catalogue.services[decision.requested]
+        first = f"Request {request} for {service}, a miss. {room}"
+        return [first, *filter(None, [seen]), f"{did}. That costs {chosen['cost']:.4g} = {parts}. {verdict}"]
 
     def _shown(self, decision: Decision, most: int = 8) -> pd.DataFrame:
         """The cheapest alternatives and those that someone chose."""
@@ -201,27 +289,3 @@ class Explanation:
         saved = "; ".join(f"{row.step:g} {row.unit} more {row.resource} would have saved {row.saves:.4g}" for row in scarce)
         scarcity = f"Binding: {saved}." if saved else f"Nothing was binding: {' or '.join(steps)} would have saved nothing."
         return f"Used: {use}. {scarcity}"
-
-
-def _alternatives(decision: Decision) -> np.ndarray:
-    """Deployments that could be chosen, bool (A, I): all, or with many models the best with and without each."""
-    candidates, needs = decision.candidates, decision.prices.needs
-    size, n = len(decision.deployed), len(candidates)
-    if n <= ALL_SUBSETS:
-        found = np.zeros((2**n, size), dtype=bool)
-        found[:, candidates] = list(itertools.product([False, True], repeat=n))
-        found[:, decision.requested] = True
-        return found[decision.fits(found)]
-    worth = (decision.eviction_cost - decision.holding_cost)[candidates]
-    free = decision.prices.capacities - needs[:, decision.requested]
-    found = []
-    for place, model in enumerate(candidates):
-        others = np.delete(np.arange(n), place)
-        for stays in (False, True):
-            left = free - stays * needs[:, model]
-            if (left >= 0).all():
-                chosen = np.zeros(size, dtype=bool)
-                chosen[candidates[others]], _ = best_subset(worth[others], np.ascontiguousarray(needs[:, candidates[others]]), left)
-                chosen[[decision.requested, model]] = True, stays
-                found.append(chosen)
-    return np.array(found)

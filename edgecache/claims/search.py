@@ -1,84 +1,132 @@
-"""The search over readings: which of them supports which claim of the paper, and what decides it.
+"""The search over readings: which of them supports which claim of the paper, and which parameter decides that.
 
-Every reading of a design is judged; those that hold most claims are judged again as the ledger does, with the GA and on other
-traces; and the named readings get their ledgers, on traces that the search has not seen. Each result is in a journal as soon as
-it is there, so what was killed goes on where it was.
+Every reading of a design is judged by means. The best are judged again as the ledger does, with the GA and on other traces. The
+named readings get their ledgers on traces that the search has not seen. Journals keep each result as soon as it is there, so a
+search that was stopped goes on where it was.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 
-from ..catalogue import SHIPPED
-from ..errors import InputError, whole_number
+from ..ensembles import outcomes
+from ..errors import InputError, require, whole_number
 from ..files import Journal, write_table
+from ..parallel import check_jobs, run_parallel
 from ..scenario import NAMED, READINGS, Scenario
+from . import ledger
 from .design import (
     COUNT,
     MEASURES,
     PARAMETERS,
+    RANGES,
+    SEEDS,
     SLACKS,
     SWITCHES,
-    design,
-    judged,
+    judge_reading,
+    latin_hypercube,
+    random_generator,
     read_readings,
     scenario_of,
     write_readings,
 )
-from .ledger import ledger
-from .statements import BY_CONSTRUCTION, FAILS, HOLDS, VERDICTS
+from .statements import BASELINES, BY_CONSTRUCTION, CENTRE, FAILS, GRID, HOLDS, SIMULATED, VERDICTS, cells_of
+from .verdicts import Test, by_construction, evidence, verdict
 
 # No replication serves twice: the search (1), the second look at the best, the design (3) and the ledger (0, as in every figure)
 # have seeds of their own.
 BEST_SEED, LEDGER_SEED = 2, 0
 BEST, BEST_LOOKS = 200, (20, 40)
-CHUNK = 8  # readings a task
 LEAST = 100  # readings that a search is worth
+PROBES = 12  # readings of a design that has every word of every switch equally often
 
 
-def search(count: int = COUNT, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print) -> pd.DataFrame:
-    """Judge every reading of a design: its PARAMETERS, the slack of each claim, MEASURES, `held` (claims), and `missed`.
+def judge_design(
+    count: int = COUNT, *, work: Path, report: Callable[[str], None], jobs: int = -1, progress: bool = True
+) -> pd.DataFrame:
+    """Judge every reading of a design by its means.
 
-    `missed` is by how much the claims that do not hold miss, each at most 1, added up. Goes on from the journal below `work`.
+    Parameters
+    ----------
+    count : int
+        Number of readings.
+    work : Path
+        The folder of the journal, from which an earlier search of as many readings goes on.
+    report : callable
+        Receives sentences, such as one on a damaged journal.
+    jobs : int
+        Number of processes; -1 is every core.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        One row per reading: PARAMETERS, the slack of each claim, MEASURES, `held` (number of claims), and `missed`: by how much
+        the claims that do not hold miss, each at most 1, added up.
+
+    Raises
+    ------
+    InputError
+        For an impossible count, or where another process writes the journal.
     """
     whole_number("count", count, least=len(PARAMETERS), most=10_000_000)
-    table = design(count)
+    table = latin_hypercube(count)
     rows = {str(number): row for number, row in enumerate(table.to_dict("records"))}
     with Journal(work / f"search-{count}-{fingerprint()}.jsonl", report) as journal:
-        found = journal.run(judged, rows, chunk=CHUNK, jobs=jobs, progress=progress, what="readings")
-    table[[*SLACKS, *MEASURES]] = np.array(found, dtype=np.float32)
+        results = journal.run(judge_reading, rows, jobs=jobs, progress=progress, description="readings")
+    table[[*SLACKS, *MEASURES]] = np.array(results, dtype=np.float32)
     slack = table[list(SLACKS)].to_numpy(dtype=float)
     missed = [float(f"{missed:.4g}") for missed in np.clip(-slack, 0, 1).sum(axis=1)]
     return table.assign(held=(slack > 0).sum(axis=1), missed=missed)
 
 
-def best(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
-    """The readings that hold most claims, ties by what they miss; the index is their number in the design."""
+def best_readings(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
+    """Return the readings that hold most claims, ties by what they miss; the index is their number in the design."""
     return table.sort_values(["held", "missed"], ascending=[False, True], kind="stable").head(count)
 
 
-def reconsider(
-    chosen: pd.DataFrame, *, work: Path, jobs: int = -1, progress: bool = True, report: Callable = print
+def judge_again(
+    chosen: pd.DataFrame, *, work: Path, report: Callable[[str], None], jobs: int = -1, progress: bool = True
 ) -> pd.DataFrame:
-    """The ledger of each of these readings, the GA being the proposed, by the sequential stop and on traces of their own."""
+    """Judge readings as the ledger does: with the GA, by the sequential stop, and on traces of their own.
+
+    `chosen` are rows of `judge_design`; the result has the rows of their ledgers, and the reading's index in `chosen` as `number`.
+    """
     rows = {json.dumps(list(row.values())): row for row in chosen[list(PARAMETERS)].to_dict("records")}
     with Journal(work / f"best-{fingerprint()}.jsonl", report) as journal:
-        found = journal.run(_reconsidered, rows, chunk=1, jobs=jobs, progress=progress, what="best readings")
-    tables = [pd.DataFrame(rows).assign(number=int(number)) for number, rows in zip(chosen.index, found, strict=True)]
+        results = journal.run(_judged_again, rows, jobs=jobs, progress=progress, description="best readings")
+    tables = [pd.DataFrame(rows).assign(number=int(number)) for number, rows in zip(chosen.index, results, strict=True)]
     return pd.concat(tables, ignore_index=True)
 
 
-def closest(table: pd.DataFrame, again: pd.DataFrame) -> int:
-    """The number of the reading that comes closest to the paper among those reconsidered with the shipped catalogue.
+def closest_reading(table: pd.DataFrame, again: pd.DataFrame) -> int:
+    """Find the reading with the shipped catalogue that comes closest to the paper.
 
-    The paper names its ten models, and the shipped catalogue describes them. Most claims that hold, then fewest that fail, then
-    the least `missed` in the search.
+    The paper names its ten models, and the shipped catalogue describes them. Closest are most claims that hold, then fewest that
+    fail, then the least `missed` in the search.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table of `judge_design`.
+    again : DataFrame
+        The table of `judge_again`.
+
+    Returns
+    -------
+    int
+        The reading's number in the design.
+
+    Raises
+    ------
+    InputError
+        Where no reading with the shipped catalogue was judged again.
     """
     counts = again.groupby("number")["verdict"].value_counts().unstack(fill_value=0).reindex(columns=VERDICTS, fill_value=0)
     counts = counts.join(table[["catalogue", "missed"]])
@@ -89,84 +137,159 @@ def closest(table: pd.DataFrame, again: pd.DataFrame) -> int:
 
 
 def sensitivity(table: pd.DataFrame, jobs: int = 1) -> pd.DataFrame:
-    """Which parameter decides each claim, and the headline: first-order indices by RBD-FAST (Tarantola et al. 2006; SALib).
+    """Estimate which parameter decides each claim, and the measures.
 
-    One row an outcome (a claim, held or not; a measure) and parameter: `share` is of the outcome's variance what the parameter
-    explains alone, a few percent of it lost to the ten harmonics kept; `spread` its 95 % half width, wide, for it resamples half
-    of the readings. What the shares leave to 1 is interactions, and which random catalogue it is. A claim that holds under all
-    readings or none has no rows. Raises InputError below 100 readings, of which too few harmonics can be told.
+    Parameters
+    ----------
+    table : DataFrame
+        The table of `judge_design`.
+    jobs : int
+        Number of processes; -1 is every core.
+
+    Returns
+    -------
+    DataFrame
+        One row per outcome (a claim, held or not; or a measure) and parameter. `share`: the part of the outcome's variance that
+        the parameter explains alone. `spread`: the half width of its 95 % interval, wide, for it resamples half of the readings.
+        What the shares leave to 1 are interactions, and the random catalogues. A claim that holds under all readings or none has
+        no rows.
+
+    Raises
+    ------
+    InputError
+        Below 100 readings, which show too few harmonics; and where the extra `claims` is not installed.
+
+    Notes
+    -----
+    First-order indices by RBD-FAST (Tarantola, Gatelli and Mara 2006), from SALib. The ten harmonics that it keeps lose a few
+    percent of a share.
     """
     whole_number("count of readings", len(table), least=LEAST)
-    words = {name: pd.Categorical(table[name], READINGS[name]).codes for name in SWITCHES}
-    numbers = table[list(PARAMETERS)].assign(**words).to_numpy(dtype=float)
-    numbers = numbers.argsort(axis=0, kind="stable").argsort(
-        axis=0, kind="stable"
-    )  # ranks: how ties are sorted hangs on the processor
-    problem = {"num_vars": len(PARAMETERS), "names": list(PARAMETERS), "bounds": [[0, 1]] * len(PARAMETERS)}
-    outcomes = {name: (table[name] > 0).to_numpy(dtype=float) for name in SLACKS} | {
+    require("SALib", "claims", "the sensitivity of claims")
+    codes = {name: pd.Categorical(table[name], READINGS[name]).codes for name in SWITCHES}
+    numbers = table[list(PARAMETERS)].assign(**codes).to_numpy(dtype=float)
+    for _ in range(2):  # ranks, by a stable sort: how other sorts break ties depends on the processor
+        numbers = numbers.argsort(axis=0, kind="stable")
+    values = {name: (table[name] > 0).to_numpy(dtype=float) for name in SLACKS} | {
         name: table[name].to_numpy() for name in MEASURES
     }
-    varied = {name: outcome for name, outcome in outcomes.items() if np.ptp(outcome) > 0}
-    found = joblib.Parallel(n_jobs=jobs)(joblib.delayed(_first_order)(problem, numbers, outcome) for outcome in varied.values())
-    rows = [(name, *row) for name, own in zip(varied, found, strict=True) for row in zip(PARAMETERS, *own, strict=True)]
+    varied = {name: outcome for name, outcome in values.items() if np.ptp(outcome) > 0}
+    results = run_parallel(partial(_first_order, numbers), varied.values(), jobs)
+    rows = [(name, *row) for name, indices in zip(varied, results, strict=True) for row in zip(PARAMETERS, *indices, strict=True)]
     return pd.DataFrame(rows, columns=["outcome", "parameter", "share", "spread"])
 
 
-def _first_order(problem: dict, numbers: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _first_order(numbers: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first-order index of each parameter, and the half width of its interval."""
     from SALib.analyze import rbd_fast
 
+    problem = {"num_vars": len(PARAMETERS), "names": list(PARAMETERS), "bounds": [[0, 1]] * len(PARAMETERS)}
     with np.errstate(invalid="ignore"):  # resamples of a claim that almost never holds
-        found = rbd_fast.analyze(problem, numbers, outcome, num_resamples=50, seed=0)
-    return np.maximum(found["S1"], 0.0), np.asarray(found["S1_conf"])
+        indices = rbd_fast.analyze(problem, numbers, outcome, num_resamples=50, seed=0)
+    return np.maximum(indices["S1"], 0.0), np.asarray(indices["S1_conf"])
 
 
-def _reconsidered(parameters: dict) -> list[dict]:
-    table = ledger(scenario_of(parameters), looks=BEST_LOOKS, seed=BEST_SEED, jobs=1, progress=False)
+def _judged_again(parameters: dict) -> list[dict]:
+    """The rows of a reading's ledger on the simulated claims."""
+    table = ledger.play_ledger(scenario_of(parameters), looks=BEST_LOOKS, seed=BEST_SEED, jobs=1, progress=False)
     table = table[table["claim"].isin(SLACKS)].drop(columns=["section", "says", "reading"])
     return table.to_dict("records")
 
 
+def _named_ledger(reading: str) -> list[dict]:
+    """The rows of a named reading's ledger."""
+    scenario = Scenario.named(reading)
+    return ledger.play_ledger(scenario, reading, seed=LEDGER_SEED, jobs=1, progress=False).to_dict("records")
+
+
 @cache
 def fingerprint() -> str:
-    """What a journal's results depend on beside their parameters: the package's source, the shipped catalogue and NumPy."""
-    source = sorted(Path(__file__).parents[1].rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in (*source, SHIPPED)) + np.__version__.encode()).hexdigest()[:16]
+    """Return a digest of what a journal's results depend on beside their own parameters.
+
+    It is of behaviour, not of source: the judgement of a few readings that have every word of every switch, the GA's costs, the
+    verdicts on made-up costs, and the settings of search and ledger. So an edited docstring keeps a search, and a changed cost,
+    policy, catalogue or claim begins a new one.
+    """
+    behaviour: list[tuple] = []
+    for row in latin_hypercube(PROBES).to_dict("records"):
+        costs = outcomes(scenario_of(row), [CENTRE | {"slots": 20}], (*BASELINES, "exact", "ga"), [0], BEST_SEED)
+        behaviour.append((row, judge_reading(row, 1), [f"{value:.9g}" for value in costs.ravel()]))
+    generator = random_generator(0)
+    made_up = {cell: generator.lognormal(size=20) for cell in cells_of(SIMULATED)}
+    behaviour += [(claim.name, claim.section, claim.says, claim.groups(GRID)) for claim in SIMULATED]
+    behaviour += [verdict(claim.groups(GRID), made_up, Test()) for claim in SIMULATED]
+    behaviour.append((evidence(SIMULATED[0].statements()[0], made_up), by_construction(Scenario())))
+    behaviour.append((PARAMETERS, RANGES, SEEDS, BEST_SEED, BEST_LOOKS, LEDGER_SEED, ledger.LOOKS, Test()))
+    return hashlib.sha256(repr(behaviour).encode()).hexdigest()[:16]
 
 
-def find(
-    results: Path, work: Path, *, count: int = COUNT, named: Sequence[str] = tuple(NAMED), jobs: int = -1, progress: bool = True
+def search_readings(
+    results: Path,
+    work: Path,
+    *,
+    report: Callable[[str], None],
+    count: int = COUNT,
+    named: Sequence[str] = tuple(NAMED),
+    jobs: int = -1,
+    progress: bool = True,
 ) -> None:
-    """The whole search and the ledgers of the named readings, into `results`; their journals are in `work`.
+    """Search the readings, judge the best again, and play the ledgers of the named readings.
 
-    Writes readings.parquet (every reading), readings-best.csv (the best, judged again), readings-sensitivity.csv and claims.csv
-    (the ledgers), and prints how the closest reading fared.
+    Parameters
+    ----------
+    results : Path
+        The folder for readings.parquet (every reading), readings-best.csv (the best, judged again), readings-sensitivity.csv and
+        claims.csv (the ledgers).
+    work : Path
+        The folder of the journals.
+    report : callable
+        Receives sentences on what was found.
+    count : int
+        Number of readings.
+    named : sequence of str
+        The named readings.
+    jobs : int
+        Number of processes; -1 is every core. The files are the same at any number.
+    progress : bool
+        Show progress bars.
+
+    Raises
+    ------
+    InputError
+        For an impossible count or number of jobs, or where the extra `claims` is not installed.
     """
     whole_number("count", count, least=LEAST, most=10_000_000)
-    if jobs == 0:
-        raise InputError("jobs is 0; it must be a number of processes, or -1 for every core")
-    setting = {"work": work, "jobs": jobs, "progress": progress}
-    table, path = search(count, **setting), results / "readings.parquet"
-    if path.exists():
-        try:
-            read_readings(path)
-        except InputError as error:
-            print(f"{str(error).removesuffix(': run `make readings`')}; written anew", flush=True)
-    write_readings(table, path)
-    print(f"{count} readings judged by means, the best holds {table['held'].max()} of {len(SLACKS)} claims", flush=True)
-    again = write_table(reconsider(best(table), **setting), results / "readings-best.csv")
-    with Journal(work / f"named-{fingerprint()}.jsonl", print) as journal:
-        found = journal.run(
-            _named, {f"{name} {NAMED[name]}": name for name in named}, chunk=1, jobs=jobs, progress=progress, what="named readings"
-        )
-    claims = write_table(pd.concat([pd.DataFrame(rows) for rows in found], ignore_index=True), results / "claims.csv")
+    check_jobs(jobs)
+    for module in ("pyarrow", "SALib"):
+        require(module, "claims", "the search over readings")
+    table = judge_design(count, work=work, report=report, jobs=jobs, progress=progress)
+    _report_damage(results / "readings.parquet", report)
+    write_readings(table, results / "readings.parquet")
+    report(f"{count} readings judged by means, the best holds {table['held'].max()} of {len(SLACKS)} claims")
+    again = judge_again(best_readings(table), work=work, report=report, jobs=jobs, progress=progress)
+    again = write_table(again, results / "readings-best.csv")
+    with Journal(work / f"named-{fingerprint()}.jsonl", report) as journal:
+        readings = {f"{name} {NAMED[name]}": name for name in named}
+        ledgers = journal.run(_named_ledger, readings, jobs=jobs, progress=progress, description="named readings")
+    claims = write_table(pd.concat([pd.DataFrame(rows) for rows in ledgers], ignore_index=True), results / "claims.csv")
     write_table(sensitivity(table, jobs), results / "readings-sensitivity.csv")
-    number = closest(table, again)
+    _report_closest(table, again, claims, report)
+
+
+def _report_damage(path: Path, report: Callable[[str], None]) -> None:
+    """Report that an earlier table is damaged, if it is; it is then written again."""
+    try:
+        if path.exists():
+            read_readings(path)
+    except InputError as error:
+        report(f"{str(error).removesuffix(': run `make readings`')}; written anew")
+
+
+def _report_closest(table: pd.DataFrame, again: pd.DataFrame, claims: pd.DataFrame, report: Callable[[str], None]) -> None:
+    """Report the closest reading, and how many claims hold under it and under the named readings."""
+    number = closest_reading(table, again)
     held = again[again["number"] == number]["verdict"].eq(HOLDS).sum()
-    print(f"closest: reading {number}, {table.loc[number, 'held']} claims by means, {held} with the GA and the sequential stop")
-    print("  " + ", ".join(f"{name}={value}" for name, value in table.loc[number, list(PARAMETERS)].items()))
+    report(f"closest: reading {number}, {table.loc[number, 'held']} claims by means, {held} with the GA and the sequential stop")
+    report("  " + ", ".join(f"{name}={value}" for name, value in table.loc[number, list(PARAMETERS)].items()))
     for name, rows in claims[claims["verdict"] != BY_CONSTRUCTION].groupby("reading", sort=False):
-        print(f"{name}: {rows['verdict'].eq(HOLDS).sum()} claims hold on {rows['replications'].max()} new replications", flush=True)
-
-
-def _named(reading: str) -> list[dict]:
-    return ledger(Scenario.named(reading), reading, seed=LEDGER_SEED, jobs=1, progress=False).to_dict("records")
+        report(f"{name}: {rows['verdict'].eq(HOLDS).sum()} claims hold on {rows['replications'].max()} new replications")

@@ -82,7 +82,7 @@ def explain(slot: int, policy: str, replication: int, seed: int, style: str, **p
     elif style == "csv":
         show_csv(explanation.alternatives, ("requested", "kept", "evicted"))
     else:
-        tables = {"alternatives": explanation.alternatives, "resources": explanation.resources}
+        tables = {name: getattr(explanation, name) for name in ("reasons", "alternatives", "resources")}
         show(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
 
 
@@ -102,12 +102,12 @@ def claims(reading: str, style: str, jobs: int) -> None:
 
     Everything is simulated anew, with as many replications as the verdicts need.
     """
-    from ..claims.ledger import ledger
-    from ..claims.verdicts import told
+    from ..claims.ledger import play_ledger
+    from ..claims.verdicts import evidence_text
     from ..scenario import Scenario
 
-    table = ledger(Scenario.named(reading), reading, jobs=jobs, progress=sys.stderr.isatty())
-    rows = [{**row, "evidence": told(row)} for row in table.to_dict("records")]
+    table = play_ledger(Scenario.named(reading), reading, jobs=jobs, progress=sys.stderr.isatty())
+    rows = [{**row, "evidence": evidence_text(row)} for row in table.to_dict("records")]
     measured = ("effect", "low", "high", "reading") if style == "json" else ("evidence", "replications")
     show_rows([{key: row[key] for key in ("claim", "section", "verdict", *measured)} for row in rows], style)
 
@@ -121,11 +121,12 @@ def readings(count: int, jobs: int, out: Path | None) -> None:
 
     The search takes ten minutes on two cores. It keeps each result in build/readings/ and continues there after a stop.
     """
-    from ..claims.search import find
-    from .reproduce import ROOT
+    from ..claims.search import search_readings
+    from ..files import output_folder
 
-    out = (out or ROOT).absolute()
-    find(out / "data/results", out / "build/readings", count=count, jobs=jobs, progress=sys.stderr.isatty())
+    out = output_folder(out)
+    progress = sys.stderr.isatty()
+    search_readings(out / "data/results", out / "build/readings", report=click.echo, count=count, jobs=jobs, progress=progress)
 
 
 @cli.command(short_help="Redraw every figure of the paper.")

@@ -5,122 +5,132 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import InputError, unknown
 from .options import assigned, pairs
 
+if TYPE_CHECKING:
+    from ..profiling.contract import Backend
+
+NETWORKS_HELP = "Write the networks into this folder and keep them; by default they are removed."
+
 
 @click.command(short_help="Measure real networks on this machine.")
 @click.option(
-    "--preset", default="quick", show_default=True, help="quick: 3 cycles of 3 executions, standard: 10 of 5, paper: 30 of 10."
+    "--preset", default="quick", show_default=True, help="Cycles of executions: quick 3 of 3, standard 10 of 5, paper 30 of 10."
 )
-@click.option("--backend", "name", help="onnx: scaled-down networks on the CPU (the default), or torch: the named architectures.")
-@click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, or auto: a GPU that the backend can use, else the CPU."
-)
-@click.option("--weights", default="random", show_default=True, help="random, or hub: real ones, downloaded; it implies torch.")
-@click.option("--scale", default="full", show_default=True, help="Of torch's networks: full, or small for a quick look.")
-@click.option(
-    "--steps", type=int, metavar="N", help="Denoising steps or tokens an answer of torch's networks, not their own 20 to 500."
-)
-@click.option("--services", metavar="NAMES", help="Comma-separated; without it all ten, or the models of --model.")
-@click.option("--model", "models", multiple=True, metavar="NAME=FILE", help="An .onnx file of your own, and what to call it.")
-@click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="How large an unknown size of your models' inputs is.")
-@click.option("--networks", type=Path, metavar="DIR", help="Write the networks there and keep them; without it they are removed.")
-@click.option("--tdp", type=float, metavar="W", help="The processor's rated power, for an estimate of energy, named so.")
-@click.option("--threads", type=int, default=1, show_default=True, help="Of the network that is measured.")
+@click.option("--backend", "name", help="onnx: scaled-down networks on the CPU (the default); torch: the named architectures.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto: a GPU if the backend can use one.")
+@click.option("--weights", default="random", show_default=True, help="random, or hub: download real weights, by torch.")
+@click.option("--scale", default="full", show_default=True, help="Size of torch's networks: full, or small for a quick look.")
+@click.option("--steps", type=int, metavar="N", help="Denoising steps or tokens per answer of torch's networks; default 20 to 500.")
+@click.option("--services", metavar="NAMES", help="Comma-separated; by default all ten, or the models of --model.")
+@click.option("--model", "models", multiple=True, metavar="NAME=FILE", help="Your own .onnx file, and a name for its service.")
+@click.option("--size", "sizes", multiple=True, metavar="NAME=N", help="A size of your model's inputs that its file leaves open.")
+@click.option("--networks", type=Path, metavar="DIR", help=NETWORKS_HELP)
+@click.option("--tdp", type=float, metavar="W", help="The processor's rated power, to estimate energy in a separate column.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Processor threads of the measured network.")
 @click.option("--out", type=Path, default=Path("profile.csv"), show_default=True, metavar="FILE", help="The catalogue to write.")
-def profile(preset, services, networks, tdp, out, **choices):
-    """Measure real networks on this machine: cold load, first and later inference, memory and energy, into a catalogue.
+def profile(preset: str, name: str | None, device: str, weights: str, scale: str, steps: int | None, services: str | None,
+            models: tuple[str, ...], sizes: tuple[str, ...], networks: Path | None, tdp: float | None, threads: int,
+            out: Path) -> None:  # fmt: skip
+    """Measure real networks on this machine and write a catalogue of their delays, memory and energy.
 
-    Beside the catalogue come the records, a summary and a description of the machine. What was interrupted goes on where it was
-    when the same command is given again.
+    Each network is loaded cold, run, run again and unloaded. The records, a summary and a description of the machine are written
+    next to the catalogue. The same command continues an interrupted run.
     """
-    from ..profiling.measure import profile
-    from ..profiling.replay import proportionate
+    from ..profiling.measurement import profile
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it too leaves no files behind
-    names = [name.strip() for name in services.split(",")] if services is not None else None
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, it leaves no files behind
+    if name == "torch" or (name is None and weights == "hub"):
+        backend = _torch_backend(device, weights, scale, steps, threads, models, sizes)
+    elif scale != "full" or steps is not None:
+        raise InputError("--scale and --steps are options of --backend torch; other networks have one scale and fixed steps")
+    elif weights != "random":
+        raise InputError(f"--weights is {weights!r}; only --backend torch has weights of the hub, all others are random")
+    else:
+        backend = _named_backend(name or "onnx", device, threads, models, sizes)
     measured = profile(
-        _backend(**choices), out, preset=preset, services=names, networks=networks, tdp_w=tdp,
-        progress=sys.stderr.isatty(), report=lambda told: click.echo(told, err=True),
+        backend, out, preset=preset, networks=networks, tdp_w=tdp, progress=sys.stderr.isatty(),
+        services=[service.strip() for service in services.split(",")] if services is not None else None,
+        report=lambda message: click.echo(message, err=True),
     )  # fmt: skip
+    from ..profiling.replays import proportionate  # only now, because it imports Numba
+
     server = proportionate(out)
     click.echo(
-        f"{measured.told()}\n\na server in the paper's proportions: edgecache simulate --catalogue {shlex.quote(str(out))} "
-        f"--storage {_above(server.storage_gb)} --gpu-memory {_above(server.gpu_memory_gb)}"
+        f"{measured.report()}\n\na server in the paper's proportions: edgecache simulate --catalogue {shlex.quote(str(out))} "
+        f"--storage {_rounded_up(server.storage_gb)} --gpu-memory {_rounded_up(server.gpu_memory_gb)}"
     )
 
 
-def _above(size: float) -> str:
-    """A size in three digits, rounded up, so that what must fit does."""
+def _rounded_up(size: float) -> str:
+    """Format a size in three digits, rounded up: a server of that size still holds every model."""
     unit = 10.0 ** (math.floor(math.log10(size)) - 2)
     return f"{math.ceil(size / unit) * unit:.3g}"
 
 
-def _backend(name, device, weights, scale, steps, models, sizes, threads):
-    """The backend that the options ask for."""
-    from ..profiling.measure import BACKENDS
+def _torch_backend(
+    device: str, weights: str, scale: str, steps: int | None, threads: int, models: tuple[str, ...], sizes: tuple[str, ...]
+) -> "Backend":
+    from ..profiling.torch.backend import TorchBackend
 
-    name = name or ("torch" if weights == "hub" else "onnx")
+    for option, values in (("--model", models), ("--size", sizes)):
+        if values:
+            raise InputError(f"{option} is {values[0]!r}; --backend onnx runs your own models, torch does not")
+    return TorchBackend(device=device, weights=weights, scale=scale, steps=steps, threads=threads)
+
+
+def _named_backend(name: str, device: str, threads: int, models: tuple[str, ...], sizes: tuple[str, ...]) -> "Backend":
+    """The backend of that name, with the user's own models."""
+    from ..profiling.measurement import BACKENDS
+
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
-    if name == "torch":
-        for option, given in (("--model", models), ("--size", sizes)):
-            if given:
-                raise InputError(f"{option} is {given[0]!r}; your own models are run by --backend onnx, not by torch")
-        return BACKENDS[name](device=device, weights=weights, scale=scale, steps=steps, threads=threads)
-    if scale != "full" or steps is not None:
-        raise InputError(
-            "--scale and --steps are of torch's networks; those of the onnx backend have one scale and steps of their own"
-        )
-    if weights != "random":
-        raise InputError(f"--weights is {weights!r}; the onnx backend has random ones alone, --backend torch has those of the hub")
-    own, known = pairs("--model", models), pairs("--size", sizes)
-    for label, size in known.items():
+    lengths = pairs("--size", sizes)
+    for label, size in lengths.items():
         if not size.isdecimal() or int(size) < 1:
             raise InputError(f"--size is '{label}={size}'; it must be a whole number, at least 1")
-    return BACKENDS[name](device=device, threads=threads, own=own, sizes={label: int(size) for label, size in known.items()})
+    known = {label: int(size) for label, size in lengths.items()}
+    return BACKENDS[name](device=device, threads=threads, models=pairs("--model", models), sizes=known)
 
 
-@click.command(short_help="Play a trace against real networks.")
+@click.command(short_help="Play a trace with real networks.")
 @click.argument("profile", type=Path, default=Path("profile.csv"))
 @click.option("--policies", default="lru,ga,optimal-online", show_default=True, help="Names, comma-separated.")
-@click.option("--storage", "storage_gb", type=float, help="GB; without it in the paper's proportion to the catalogue.")
-@click.option("--gpu-memory", "gpu_memory_gb", type=float, help="GB, likewise; the memory budget of the networks.")
+@click.option("--storage", "storage_gb", type=float, help="GB; by default in the paper's proportion to the catalogue.")
+@click.option("--gpu-memory", "gpu_memory_gb", type=float, help="Memory budget of the networks, GB; by default likewise.")
 @click.option("--slots", type=int, default=30, show_default=True, help="Time slots.")
 @click.option("--reading", metavar="NAME", help="A named reading of the paper: literal (the default), closest or delay.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other parameter or reading of the scenario.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--networks", type=Path, metavar="DIR", help="Where the networks are kept; without it they are made and removed.")
-@click.option("--model", "models", multiple=True, metavar="NAME=FILE", help="The .onnx files, where the profile is of your own.")
-def replay(profile, policies, slots, reading, settings, seed, networks, models, **room):
-    """Play a short trace against the real networks of a measured PROFILE: measured delays beside the simulator's prediction.
+@click.option("--networks", type=Path, metavar="DIR", help=NETWORKS_HELP)
+@click.option("--model", "models", multiple=True, metavar="NAME=FILE", help="Your own .onnx files, if the profile is of these.")
+def replay(profile: Path, policies: str, storage_gb: float | None, gpu_memory_gb: float | None, slots: int, reading: str | None,
+           settings: tuple[str, ...], seed: int, networks: Path | None, models: tuple[str, ...]) -> None:  # fmt: skip
+    """Play a short trace with the real networks of a measured PROFILE, and compare measured with predicted delays.
 
-    The networks are really loaded and unloaded under the memory budget, as each policy decides. One row a request stands in
-    PROFILE-replay.csv.
+    The networks are loaded and unloaded under the memory budget as each policy decides. PROFILE-replay.csv has one row per request.
     """
     from ..files import write_table
-    from ..profiling.profile import beside
-    from ..profiling.replay import compared, proportionate, replay, told
+    from ..profiling.comparisons import compare, format_comparison
+    from ..profiling.profile_files import check_writable, companion, naming
+    from ..profiling.replays import proportionate, replay
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parameters = {name: value for name, value in room.items() if value is not None} | {"slots": slots}
-    parameters |= assigned(settings)
+    sizes = {"storage_gb": storage_gb, "gpu_memory_gb": gpu_memory_gb}
+    parameters = {name: value for name, value in sizes.items() if value is not None} | {"slots": slots} | assigned(settings)
     scenario = proportionate(profile, **parameters)
     scenario = scenario.vary(reading=reading, **parameters) if reading else scenario
-    names = [name.strip() for name in policies.split(",")]
+    out, partial = companion(profile, "replay.csv"), companion(profile, "replay.partial.csv")
+    check_writable(out, partial)
     table = replay(
-        profile,
-        names,
-        scenario,
-        seed=seed,
-        networks=networks,
-        own=pairs("--model", models),
-        progress=sys.stderr.isatty(),
-        partial=beside(profile, "replay.partial.csv"),
-    )
-    click.echo(told(compared(write_table(table, beside(profile, "replay.csv")))))
-    beside(profile, "replay.partial.csv").unlink(missing_ok=True)
+        profile, [name.strip() for name in policies.split(",")], scenario, seed=seed, networks=networks,
+        models=pairs("--model", models), partial=partial, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    with naming(out):
+        click.echo(format_comparison(compare(write_table(table, out))))
+    partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The explorer as a page: Voila serves the notebook's explorer on this machine alone, a kernel a visitor and no code to run."""
+"""The explorer as a page: Voila serves it on this machine alone, with one kernel per visitor and no code to run."""
 
 import json
 import os
@@ -17,7 +17,7 @@ IDLE = 900  # seconds after which a kernel whose visitor has gone is ended, if l
 
 
 def serve(port: int | None = None, browser: bool = True) -> None:
-    """Serve until interrupted, on `port` or the first free one from PORT on; what was taken is said on the page.
+    """Serve until interrupted, on `port` or on the first free one from PORT on; the page names a port that was taken.
 
     Raises InputError where the port is taken or Voila is not installed.
     """
@@ -61,8 +61,8 @@ def serve(port: int | None = None, browser: bool = True) -> None:
         page.write_text(json.dumps(_page(json.loads(NOTEBOOK.read_text()))))
         app = Voila(config=config)
         app.initialize([str(page)])
-        told = f"{note} The explorer is at http://{HOST}:{chosen}/ until Ctrl-C ends it.".strip()
-        IOLoop.current().add_callback(print, told, flush=True)  # once it listens
+        address = f"{note} The explorer is at http://{HOST}:{chosen}/ until Ctrl-C ends it.".strip()
+        IOLoop.current().add_callback(print, address, flush=True)  # once it listens
         try:
             app.start()
         except SystemExit:
@@ -70,7 +70,7 @@ def serve(port: int | None = None, browser: bool = True) -> None:
 
 
 def _port(wanted: int | None) -> tuple[int, str]:
-    """A free port, and what to say where it is not the usual one."""
+    """A free port, and a sentence for the page where it is not the usual one."""
     if wanted is not None:
         if not 1 <= wanted <= 65535:
             raise InputError(f"--port is {wanted}; it must be from 1 to 65535")

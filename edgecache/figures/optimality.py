@@ -1,13 +1,16 @@
-"""The figures of how far from the best possible (notebook 05), in the style of figures.py; each draws a tidy table."""
+"""Figures of how far each policy is from the best possible (notebook 05).
+
+Possible means: for a policy that decides at misses, keeps the requested model, and neither prefetches nor unloads when idle.
+"""
 
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..policies import POLICIES
 from ..statistics import summarise
-from .style import LABELS, PALETTE, POLICY_STYLE, STYLE, WIDTH, label, panels, stands_for
+from .style import BOUND_CLASS, KNOWLEDGE_MARK, LABELS, PALETTE, POLICY_STYLE, STYLE, WIDTH, add_note, base_policy, label, panels
 
 PART_STYLE = {
     "solver": (PALETTE[3], "o", "solver error: GA - Exact"),
@@ -17,7 +20,24 @@ PART_STYLE = {
 
 
 def gap_split(splits: pd.DataFrame) -> Figure:
-    """The parts of the GA's gap to the floor, a panel a swept `parameter`, from tables of `gaps.split_gap`."""
+    """Draw the parts of the GA's gap to the floor, a panel per swept parameter.
+
+    Parameters
+    ----------
+    splits : pandas.DataFrame
+        Tables of `analysis.gaps.split_gap`, below one another: a row per `parameter`, `value` and `part`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The parts add up to the distance between the GA and the floor.
+
+    Examples
+    --------
+    >>> rows = [("storage_gb", 60, part, 1.0, 0.5, 1.5) for part in PART_STYLE]
+    >>> len(gap_split(pd.DataFrame(rows, columns=["parameter", "value", "part", "mean", "low", "high"])).axes)
+    1
+    """
     parameters = list(dict.fromkeys(splits["parameter"]))
     with rc_context(STYLE):
         figure, axes = panels(1, len(parameters), width=3.3)
@@ -29,15 +49,33 @@ def gap_split(splits: pd.DataFrame) -> Figure:
                 axis.fill_between(line["value"], line["low"], line["high"], color=colour, alpha=0.15, linewidth=0)
             axis.axhline(0, color="0.3", linewidth=0.6)
             axis.set_xlabel(LABELS[parameter].replace(" of the edge server", ""))
-        axes[0].set_ylabel("Cost above the floor, by cause\n($w_1$ s + $w_2$ GB a slot)")
+        axes[0].set_ylabel("Cost above the floor, by cause\n($w_1$ s + $w_2$ GB per slot)")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3 if len(parameters) > 2 else 1)
         note = "bands: 95 % bootstrap intervals of the paired difference; the parts add up to the distance between GA and floor"
-        figure.supxlabel(note, fontsize=7, color="0.35")
+        add_note(figure, f"{note}\nfloor and best online: {BOUND_CLASS}")
     return figure
 
 
 def certificate(shares: pd.DataFrame) -> Figure:
-    """How often the GA has met the optimum after so many evaluations, from `gaps.reached`, and what enumeration needs."""
+    """Draw how often the GA has met the optimum of a decision, by evaluations, and what enumeration needs.
+
+    Parameters
+    ----------
+    shares : pandas.DataFrame
+        From `analysis.gaps.optimal_share`: a row per `case` and number of `evaluations`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel, a curve per case; dotted: the median number of subsets that enumeration tries.
+
+    Examples
+    --------
+    >>> rows = [("small", evaluations, 1.0, 7, 16) for evaluations in (50, 100)]
+    >>> columns = ["case", "evaluations", "optimal", "decisions", "enumeration"]
+    >>> len(certificate(pd.DataFrame(rows, columns=columns)).axes)
+    1
+    """
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, width=6.4, height=3.8)
         cases = shares.groupby("case", sort=False)
@@ -46,7 +84,7 @@ def certificate(shares: pd.DataFrame) -> Figure:
             axis.plot(line["evaluations"], line["optimal"], color=colour, marker=marker, markevery=5, markersize=4, label=name)
             axis.axvline(line["enumeration"].iloc[0], color=colour, linestyle=":", linewidth=1.4)
         axis.plot([], [], color="0.3", linestyle=":", label="enumeration of all subsets (median)")
-        axis.set(xscale="log", ylim=(0, 1.03), xlabel="Evaluations of the cost, a decision",
+        axis.set(xscale="log", ylim=(0, 1.03), xlabel="Evaluations of the cost per decision",
                  ylabel="Share of decisions whose\noptimum the GA has met")  # fmt: skip
         figure.legend(loc="outside upper center", ncols=2, fontsize=7.5)
     return figure
@@ -60,7 +98,24 @@ METHOD_STYLE = {
 
 
 def growth(scaling: pd.DataFrame) -> Figure:
-    """Time of a decision and what is lost against the best known, by number of models, from data/results/scaling.csv."""
+    """Draw the time of a decision and its cost above the optimum, by number of models.
+
+    Parameters
+    ----------
+    scaling : pandas.DataFrame
+        data/results/scaling.csv, which `make bench` writes: a row per number of `models`, `server` and `method`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel of times per server, and one panel of costs.
+
+    Examples
+    --------
+    >>> rows = [(10, "fixed", method, 1.0, 0.5, 2.0, 0.0) for method in METHOD_STYLE]
+    >>> len(growth(pd.DataFrame(rows, columns=["models", "server", "method", "ms", "ms_low", "ms_high", "gap"])).axes)
+    2
+    """
     servers = list(dict.fromkeys(scaling["server"]))
     with rc_context(STYLE):
         figure, axes = panels(1, len(servers) + 1, width=3.2, height=3.4)
@@ -83,37 +138,53 @@ def growth(scaling: pd.DataFrame) -> Figure:
         last.legend(loc="upper left", fontsize=7)
         last.set_yscale("symlog", linthresh=1)
         last.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
-        last.set(xscale="log", title="what is lost", xlabel="Models in the catalogue", ylim=(-0.15, None),
+        last.set(xscale="log", title="cost", xlabel="Models in the catalogue", ylim=(-0.15, None),
                  ylabel="Cost above the optimum (%)")  # fmt: skip
         ticks = sorted(scaling["models"].unique())
         for axis in axes:
             axis.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=7)
             axis.minorticks_off()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-        figure.supxlabel("medians; bands: fastest to slowest decision; measured by make bench", fontsize=7, color="0.35")
+        add_note(figure, "medians; bands: fastest to slowest decision; measured by make bench")
     return figure
 
 
 def ranking(table: pd.DataFrame) -> Figure:
-    """All policies in order of their mean cost, and in order of their mean service delay, with 95 % intervals."""
+    """Draw all policies in the order of their mean cost, and in the order of their mean service delay.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per replication and policy, as `edgecache.sweep` gives it without varied parameters.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two panels with 95 % intervals; hollow markers know the popularity or the future.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> [text.get_text() for text in ranking(ec.sweep({}, ["lru", "belady"], 2, jobs=1)).axes[0].get_yticklabels()]
+    ['Belady **', 'LRU']
+    """
     with rc_context(STYLE):
         figure, axes = panels(1, 2, width=WIDTH + 0.5, height=5.0)
         for axis, outcome in zip(axes, ("total_cost", "service_delay_s"), strict=True):
             summary = summarise(table, outcome).dropna(subset="mean").sort_values("mean", ascending=False, kind="stable")
             for place, row in enumerate(summary.itertuples()):
-                policy = stands_for(row.policy)
+                policy = base_policy(row.policy)
                 colour, marker = POLICY_STYLE.get(policy, ("0.5", "o"))
                 spread = [[max(row.mean - row.low, 0.0)], [max(row.high - row.mean, 0.0)]]  # an ulp below where all are equal
                 axis.errorbar(row.mean, place, xerr=spread, color=colour, marker=marker, markersize=6, capsize=2, linewidth=1,
-                              markerfacecolor="white" if policy in KNOWS else colour)  # fmt: skip
-            names = [f"{label(name)}{KNOWS.get(stands_for(name), '')}" for name in summary["policy"]]
+                              markerfacecolor="white" if KNOWLEDGE_MARK.get(policy) else colour)  # fmt: skip
+            names = [f"{label(name)}{KNOWLEDGE_MARK.get(base_policy(name), '')}" for name in summary["policy"]]
             axis.set(yticks=range(len(names)), yticklabels=names, xlabel=LABELS[outcome].replace("\n", " "), xlim=(0, None))
         note = "95 % bootstrap intervals of the mean; hollow: knows the popularity (*) or the future (**)"
-        figure.supxlabel(note, fontsize=7, color="0.35")
+        add_note(figure, f"{note}\nClairvoyant (the floor) and Optimal online (the best online) are the best {BOUND_CLASS}")
     return figure
 
 
-KNOWS = {name: {"popularity": " *", "future": " **"}[p.knows] for name, p in POLICIES.items() if p.knows != "past"}
 RESOURCE_STYLE = {
     "storage_gb": ("#e69f00", "storage"),
     "gpu_memory_gb": ("#56b4e9", "GPU memory"),
@@ -122,24 +193,33 @@ RESOURCE_STYLE = {
 
 
 def capacity_map(table: pd.DataFrame) -> Figure:
-    """Which limit costs most over storage and GPU memory, a panel a `case`, from `gaps.scarcity`; numbers: % saved without it."""
+    """Draw which limit costs most over storage and GPU memory, a panel per `case`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `analysis.gaps.capacity_map`, with a column `case`: a row per server and resource.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Colour: the limit that costs most. Number: by how much the average cost falls without it, %.
+
+    Examples
+    --------
+    >>> rows = [(60.0, 6.0, resource, 0.1, True, "one") for resource in RESOURCE_STYLE]
+    >>> columns = ["storage_gb", "gpu_memory_gb", "resource", "share", "binding", "case"]
+    >>> capacity_map(pd.DataFrame(rows, columns=columns)).axes[0].texts[0].get_text()
+    '10+'
+    """
     cases = list(dict.fromkeys(table["case"]))
     with rc_context({**STYLE, "axes.grid": False}):
         figure, axes = panels(1, len(cases), width=4.2, height=3.9)
         for axis, case in zip(axes, cases, strict=True):
-            own = table[table["case"] == case]
-            storage, gpu_memory = sorted(own["storage_gb"].unique()), sorted(own["gpu_memory_gb"].unique())
-            for (s, g), cell in own.groupby(["storage_gb", "gpu_memory_gb"]):
-                worst = cell.loc[cell["share"].idxmax()]
-                colour = RESOURCE_STYLE[worst["resource"]][0] if worst["binding"] else "0.92"
-                x, y = storage.index(s), gpu_memory.index(g)
-                axis.fill_between([x - 0.5, x + 0.5], y - 0.5, y + 0.5, color=colour, linewidth=0,
-                                  alpha=0.35 + 0.65 * min(worst["share"] / 0.3, 1) if worst["binding"] else 1)  # fmt: skip
-                if worst["binding"]:
-                    several = "+" if cell["binding"].sum() > 1 else ""
-                    percent = 100 * worst["share"]
-                    axis.text(x, y, f"{percent:.0f}{several}" if percent >= 0.5 else f"<1{several}", ha="center", va="center",
-                              fontsize=6)  # fmt: skip
+            rows = table[table["case"] == case]
+            storage, gpu_memory = sorted(rows["storage_gb"].unique()), sorted(rows["gpu_memory_gb"].unique())
+            for (s, g), cell in rows.groupby(["storage_gb", "gpu_memory_gb"]):
+                _map_cell(axis, storage.index(s), gpu_memory.index(g), cell)
             axis.set(title=case, xlabel="Storage (GB)", xlim=(-0.5, len(storage) - 0.5), ylim=(-0.5, len(gpu_memory) - 0.5),
                      xticks=range(len(storage)), xticklabels=[f"{s:g}" for s in storage],
                      yticks=range(len(gpu_memory)), yticklabels=[f"{g:g}" for g in gpu_memory])  # fmt: skip
@@ -147,8 +227,19 @@ def capacity_map(table: pd.DataFrame) -> Figure:
         handles = [Patch(facecolor=colour, label=name) for colour, name in RESOURCE_STYLE.values()]
         handles.append(Patch(facecolor="0.92", label="no single limit costs anything"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
-        note = (
-            "colour: the limit that costs most in the long run; numbers: % of the average cost saved without it; +: others bind too"
-        )
-        figure.supxlabel(note, fontsize=7, color="0.35")
+        note = "colour: the limit that costs the best online policy most; numbers: % of its average cost saved without the limit; "
+        add_note(figure, f"{note}+: others bind too\nbest online: {BOUND_CLASS}")
     return figure
+
+
+def _map_cell(axis: Axes, x: int, y: int, cell: pd.DataFrame) -> None:
+    """Draw one server of the capacity map, from its rows."""
+    worst = cell.loc[cell["share"].idxmax()]
+    binds = bool(worst["binding"])
+    colour = RESOURCE_STYLE[worst["resource"]][0] if binds else "0.92"
+    axis.fill_between([x - 0.5, x + 0.5], y - 0.5, y + 0.5, color=colour, linewidth=0,
+                      alpha=0.35 + 0.65 * min(worst["share"] / 0.3, 1) if binds else 1)  # fmt: skip
+    if binds:
+        percent, others = 100 * worst["share"], "+" if cell["binding"].sum() > 1 else ""
+        share = f"{percent:.0f}" if percent >= 0.5 else "<1"
+        axis.text(x, y, f"{share}{others}", ha="center", va="center", fontsize=6)

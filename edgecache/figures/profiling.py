@@ -1,14 +1,15 @@
-"""Figures of what was measured: the note under Fig. 1's measured twin, and the replay beside its prediction."""
+"""Figures of delays (notebook 01): Fig. 1 from the catalogue or as measured, and a replay against its prediction."""
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ..profiling.delays import PHASES
-from ..profiling.profile import Profile
-from .style import PHASE_STYLE, POLICY_STYLE, STYLE, label, panels, stands_for
+from ..profiling.profiles import Profile
+from .style import PHASE_STYLE, POLICY_STYLE, STYLE, add_note, base_policy, label, panels
 
 # the phases of a delay, and the columns of a replay that predict and measure each
 REPLAYED = {
@@ -19,7 +20,27 @@ REPLAYED = {
 
 
 def measured_note(profile: Profile, bandwidth_gbps: float) -> str:
-    """What stands under the measured Fig. 1: of which machine, how often, what was computed, and how cold the loads were."""
+    """Write the note below the measured Fig. 1: the machine, the counts, what was computed, and how cold the loads were.
+
+    Parameters
+    ----------
+    profile : edgecache.profiling.profile.Profile
+        What was measured.
+    bandwidth_gbps : float
+        The link from the cloud, of which the transmission is computed.
+
+    Returns
+    -------
+    str
+        A few lines for `service_delay`.
+
+    Examples
+    --------
+    >>> from edgecache.files import ROOT
+    >>> from edgecache.profiling.profile import read_profile
+    >>> measured_note(read_profile(ROOT / "data/profiles/example.csv"), 10.0).splitlines()[2]
+    'transmission is computed, from the size on disk at 10 Gbit/s;'
+    """
     about, records = profile.about, profile.records
     loads = records["phase"] == "load"
     cold = (records.loc[loads, "cold"] == "yes").sum()
@@ -36,7 +57,29 @@ def measured_note(profile: Profile, bandwidth_gbps: float) -> str:
 
 
 def replay(table: pd.DataFrame, summary: pd.DataFrame, note: str) -> Figure:
-    """Mean delay of each policy as predicted and as measured, by phase, and every request's; from replay.replay and compared."""
+    """Draw the delays of a replay as predicted and as measured: means per policy and phase, and every request.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per policy and request, from `profiling.replay.replay`.
+    summary : pandas.DataFrame
+        One row per policy, with its relative `error`.
+    note : str
+        The source line below the figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Left the means, stacked by phase; right the requests.
+
+    Examples
+    --------
+    >>> parts = dict.fromkeys(["transmission_s", "load_predicted_s", "load_s", "run_predicted_s", "run_s"], 1.0)
+    >>> requests = pd.DataFrame([{"policy": "lru", "outcome": "hit", "predicted_s": 3.0, "measured_s": 3.0, **parts}])
+    >>> len(replay(requests, pd.DataFrame({"policy": ["lru"], "error": [0.0]}), "made up").axes)
+    2
+    """
     with rc_context(STYLE):
         figure, (bars, dots) = panels(1, 2, width=4.4, height=3.6)
         _means(bars, table, summary)
@@ -45,18 +88,18 @@ def replay(table: pd.DataFrame, summary: pd.DataFrame, note: str) -> Figure:
         handles += [Patch(facecolor="white", edgecolor="0.25", label="predicted")]
         handles += [Patch(facecolor="white", edgecolor="0.25", hatch="////", label="measured, and by how much it differs")]
         figure.legend(handles=handles, loc="outside upper center", ncols=5, columnspacing=1.0)
-        figure.supxlabel(note, fontsize=7, color="0.35")
+        add_note(figure, note)
     return figure
 
 
-def _means(axis, table: pd.DataFrame, summary: pd.DataFrame):
+def _means(axis: Axes, table: pd.DataFrame, summary: pd.DataFrame) -> None:
     means = table.groupby("policy").mean(numeric_only=True).loc[summary["policy"]]
     places = np.arange(len(means))
     for kind, shift in enumerate((-0.2, 0.2)):
         bottom = np.zeros(len(means))
         for phase, (_, columns) in REPLAYED.items():
-            style = {"color": PHASE_STYLE[phase][0], "edgecolor": "0.25", "linewidth": 0.5, "hatch": "////" if kind else ""}
-            axis.bar(places + shift, means[columns[kind]], 0.36, bottom=bottom, **style)
+            axis.bar(places + shift, means[columns[kind]], 0.36, bottom=bottom, color=PHASE_STYLE[phase][0], edgecolor="0.25",
+                     linewidth=0.5, hatch="////" if kind else "")  # fmt: skip
             bottom += means[columns[kind]].to_numpy()
     for place, height, error in zip(places + shift, bottom, summary["error"], strict=True):
         axis.annotate(f"{error:+.1%}", (place, height), (0, 2), textcoords="offset points", ha="center", fontsize=8)
@@ -65,11 +108,11 @@ def _means(axis, table: pd.DataFrame, summary: pd.DataFrame):
     axis.grid(axis="x", visible=False)
 
 
-def _requests(axis, table: pd.DataFrame):
-    for name, own in table.groupby("policy", sort=False):
-        colour = POLICY_STYLE.get(stands_for(name), ("#882255",))[0]
+def _requests(axis: Axes, table: pd.DataFrame) -> None:
+    for name, replayed in table.groupby("policy", sort=False):
+        colour = POLICY_STYLE.get(base_policy(name), ("#882255",))[0]
         for outcome, marker, face in (("fetched", "o", colour), ("hit", "^", "none")):
-            rows = own[own["outcome"] == outcome]
+            rows = replayed[replayed["outcome"] == outcome]
             axis.scatter(rows["predicted_s"], rows["measured_s"], s=22, marker=marker, facecolor=face, edgecolor=colour, alpha=0.8)
         axis.plot([], [], linestyle="", marker="s", color=colour, label=label(name))
     axis.plot([], [], linestyle="", marker="o", color="0.3", label="fetched")
@@ -83,27 +126,40 @@ def _requests(axis, table: pd.DataFrame):
 
 
 def service_delay(delays: pd.DataFrame, note: str, load: str = PHASE_STYLE["io"][1]) -> Figure:
-    """Fig. 1: first and preloaded service delay of each service, stacked by phase, from `service_delays`; `note` says whence.
+    """Draw Fig. 1: first and preloaded service delay of each service, stacked by phase.
 
-    `load` is what the phase `io` is called.
+    Parameters
+    ----------
+    delays : pandas.DataFrame
+        From `profiling.delays.service_delays`: one row per service and kind, in seconds.
+    note : str
+        The source line below the figure.
+    load : str
+        The legend's name for the phase `io`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Two bars per service, the longest first delay on the left.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> from edgecache.profiling.delays import draw_records, service_delays
+    >>> delays = service_delays(draw_records(ec.load_catalogue(), np.random.default_rng(0), cycles=2))
+    >>> service_delay(delays, "drawn, not measured").axes[0].get_xticklabels()[0].get_text()
+    'text to video'
     """
     order = delays[delays["kind"] == "first"].sort_values("total", ascending=False)["service"]
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1, width=7.4, height=3.8)
-        for shift, kind in ((-0.2, "first"), (0.2, "preloaded")):
-            own = delays[delays["kind"] == kind].set_index("service").loc[order]
-            bottom = np.zeros(len(own))
-            for phase in PHASES:
-                axis.bar(np.arange(len(own)) + shift, own[phase], 0.36, bottom=bottom, color=PHASE_STYLE[phase][0],
-                         edgecolor="0.25", linewidth=0.5, hatch="" if kind == "first" else "////")  # fmt: skip
-                bottom += own[phase].to_numpy()
-            spread = np.abs(own[["low", "high"]].to_numpy().T - own["total"].to_numpy())
-            top = own["total"].to_numpy()
-            if kind == "preloaded":
-                for place, delay in enumerate(own["total"]):  # most of these bars are too low to be seen
-                    axis.annotate(f"{delay:.2g}", (place + shift, own["high"].iloc[place]), (0, 2), textcoords="offset points",
-                                  ha="center", fontsize=6.5)  # fmt: skip
-            axis.errorbar(np.arange(len(own)) + shift, top, spread, fmt="none", ecolor="0.2", elinewidth=0.8, capsize=2)
+        _delay_bars(axis, delays[delays["kind"] == "first"].set_index("service").loc[order], -0.2, "")
+        preloaded = delays[delays["kind"] == "preloaded"].set_index("service").loc[order]
+        _delay_bars(axis, preloaded, 0.2, "////")
+        for place, (delay, high) in enumerate(
+            zip(preloaded["total"], preloaded["high"], strict=True)
+        ):  # most bars are too low to see
+            axis.annotate(f"{delay:.2g}", (place + 0.2, high), (0, 2), textcoords="offset points", ha="center", fontsize=6.5)
         axis.set(ylabel="Service delay (s)", xticks=range(len(order)), xlim=(-0.6, len(order) - 0.4))
         axis.set_xticklabels([name.replace("_", " ") for name in order], rotation=30, ha="right", rotation_mode="anchor")
         axis.grid(axis="x", visible=False)
@@ -112,5 +168,17 @@ def service_delay(delays: pd.DataFrame, note: str, load: str = PHASE_STYLE["io"]
         handles += [Patch(facecolor="white", edgecolor="0.25", label="first service"),
                     Patch(facecolor="white", edgecolor="0.25", hatch="////", label="preloaded service")]  # fmt: skip
         axis.legend(handles=handles, loc="upper right")
-        figure.supxlabel(note, fontsize=7, color="0.35")
+        add_note(figure, note)
     return figure
+
+
+def _delay_bars(axis: Axes, rows: pd.DataFrame, shift: float, hatch: str) -> None:
+    """Draw one bar per service, stacked by phase, with a whisker from `low` to `high`."""
+    places, bottom = np.arange(len(rows)) + shift, np.zeros(len(rows))
+    for phase in PHASES:
+        axis.bar(
+            places, rows[phase], 0.36, bottom=bottom, color=PHASE_STYLE[phase][0], edgecolor="0.25", linewidth=0.5, hatch=hatch
+        )
+        bottom += rows[phase].to_numpy()
+    spread = np.abs(rows[["low", "high"]].to_numpy().T - rows["total"].to_numpy())
+    axis.errorbar(places, rows["total"].to_numpy(), spread, fmt="none", ecolor="0.2", elinewidth=0.8, capsize=2)

@@ -1,15 +1,15 @@
-"""How the figures look: a policy's colour, marker and label everywhere, axis labels with their units, one style, the panels."""
+"""How the figures look: colour, marker and label of each policy, axis labels with units, panels, and the note below a figure."""
 
 import itertools
-from pathlib import Path
+import textwrap
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..policies import BOUNDS, POLICIES
+from ..listing import POLICY_TABLE
+from ..policies import BOUNDS
 
 PALETTE = sns.color_palette("colorblind")
 # colour (colour-blind safe) and marker of each policy; the paper's own method in front
@@ -34,12 +34,15 @@ POLICY_STYLE = {
     "optimal-online-delay": ("#9a7fd1", "s"),
     "clairvoyant-delay": ("0.55", "s"),
 }
-# what bounds each outcome, drawn behind the policies: the floor, then the best that an online policy can do
+# the floor and the best online policy of each outcome, drawn behind the policies
 BOUND_LINES = {"total_cost": ("clairvoyant", "optimal-online"), "service_delay_s": ("clairvoyant-delay", "optimal-online-delay")}
 FLOOR = {"label": "Floor", "color": "0.25", "linewidth": 1.0}
 BEST_ONLINE = {"label": "Best online", "color": POLICY_STYLE["optimal-online"][0], "linewidth": 1.2, "linestyle": "--"}
+# every figure with a bound says among which policies it is one
+BOUND_CLASS = "among policies that decide at misses, keep the requested model, and neither prefetch nor unload when idle"
+KNOWLEDGE_MARK = {name: {"past": "", "popularity": " *", "future": " **"}[entry.knows] for name, entry in POLICY_TABLE.items()}
 PHASE_STYLE = {
-    "transmission": ("#88ccee", "transmission (8 s / B)"),
+    "transmission": ("#88ccee", "transmission (8 \N{MULTIPLICATION SIGN} size / B)"),
     "io": ("#aa4499", "I/O: disk to GPU memory"),
     "inference": ("#ddcc77", "inference"),
 }
@@ -78,62 +81,55 @@ STYLE = {
     "svg.hashsalt": "edgecache",
 }
 WIDTH = 4.6  # inches, of a panel
+NOTE_LETTERS = 18  # of a note, per inch of the figure's width
 
 
 def panels(rows: int, columns: int, width: float = WIDTH, height: float = 3.1) -> tuple[Figure, np.ndarray]:
-    """A figure of that many panels, each so wide and high (inches), and its axes, row by row."""
+    """Make a figure of panels, each `width` by `height` inches; returns it and its axes, row by row."""
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False).ravel()
 
 
-def stands_for(name: str) -> str:
-    """The policy behind a name in a table: where a server is too large, a bound is approximate or only bounded, and named so."""
+def add_note(figure: Figure, text: str) -> None:
+    """Write a note below the figure, each of its lines broken where the figure ends."""
+    letters = int(NOTE_LETTERS * figure.get_figwidth())
+    figure.supxlabel("\n".join(textwrap.fill(line, letters) for line in text.split("\n")), fontsize=7, color="0.35")
+
+
+def base_policy(name: str) -> str:
+    """The policy behind a name in a table: a bound on a large server carries `-approximate` or `-bound`."""
     return name.removesuffix("-approximate").removesuffix("-bound")
 
 
+def is_bound(name: str) -> bool:
+    """Is this a bound, exact or not, and no policy to compare?"""
+    return base_policy(name) in BOUNDS
+
+
 def label(name: str) -> str:
-    """What a policy is called in figures."""
+    """The name of a policy in figures."""
     inexact = ", approximate" if name.endswith("-approximate") else ", lower bound" if name.endswith("-bound") else ""
-    return f"{getattr(POLICIES.get(stands_for(name)), 'label', name)}{inexact}"
+    return f"{getattr(POLICY_TABLE.get(base_policy(name)), 'label', name)}{inexact}"
 
 
 def bound_lines(table: pd.DataFrame, outcome: str) -> list[tuple[pd.DataFrame, dict]]:
-    """The rows of the floor of an outcome and of the best online policy, where the table has them, and the style of each line."""
-    found = []
+    """The rows of an outcome's floor and of its best online policy, where the table has them, each with its line's style."""
+    lines = []
     for bound, style in zip(BOUND_LINES.get(outcome, ()), (FLOOR, BEST_ONLINE), strict=False):
-        rows = table[table["policy"].map(stands_for) == bound]
+        rows = table[table["policy"].map(base_policy) == bound]
         inexact = sorted({label(name).removeprefix(label(bound)) for name in rows["policy"]})
         if len(rows):
-            found.append((rows, style | {"label": style["label"] + "".join(inexact)}))
-    return found
+            lines.append((rows, style | {"label": style["label"] + "".join(inexact)}))
+    return lines
 
 
-def drawn_policies(table: pd.DataFrame) -> dict[str, dict]:
-    """Label, colour and marker of each policy in the table but the bounds; the paper's proposal last, to be drawn on top."""
-    names = [name for name in table["policy"].unique() if stands_for(name) not in BOUNDS]
+def policy_styles(table: pd.DataFrame) -> dict[str, dict]:
+    """Label, colour and marker of each policy in the table, bounds left out; the paper's proposal last, to be drawn on top."""
+    names = [name for name in table["policy"].unique() if not is_bound(name)]
     names.sort(key=lambda name: [*reversed(POLICY_STYLE)].index(name) if name in POLICY_STYLE else -1)
     spare = itertools.cycle([(colour, "v") for colour in ("#882255", "#117733", "#44aa99", "#aa4499")])
-    found = {}
+    styles = {}
     for name in names:
         colour, marker = POLICY_STYLE.get(name) or next(spare)
-        found[name] = {"label": label(name), "color": colour, "marker": marker}
-    return found
-
-
-pass
-
-
-def save(figure: Figure, name: str, folder: str | Path) -> Figure:
-    """Write `name`.png and `name`.pdf into the folder, whole or not at all, without dates or versions; returns the figure."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
-        part = folder / f"{name}.{ending}.part"
-        try:
-            with rc_context(STYLE):
-                figure.savefig(part, format=ending, metadata=metadata)
-            part.replace(folder / f"{name}.{ending}")
-        finally:
-            part.unlink(missing_ok=True)
-        figure.set_layout_engine("none")  # laid out once: the second format and the notebook's display need not solve it again
-    return figure
+        styles[name] = {"label": label(name), "color": colour, "marker": marker}
+    return styles

@@ -1,4 +1,6 @@
-"""The figures of the system model (notebook 02): the framework, and how Algorithm 1 converges."""
+"""Figures of the system model (notebook 02): the framework, and how Algorithm 1 converges."""
+
+from typing import Literal
 
 import pandas as pd
 from matplotlib import rc_context
@@ -9,7 +11,26 @@ from .style import POLICY_STYLE, STYLE, panels
 
 
 def convergence(log: pd.DataFrame, optimum: float) -> Figure:
-    """Algorithm 1 at one miss: the lowest and the mean decision cost of each generation, and the optimum."""
+    """Draw Algorithm 1 at one miss: the lowest and the mean decision cost of each generation, and the optimum.
+
+    Parameters
+    ----------
+    log : pandas.DataFrame
+        One row per generation: `generation`, `met` (the lowest cost met so far) and `mean` (of the population).
+    optimum : float
+        The decision's lowest cost.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"generation": [0, 1], "met": [3.0, 2.0], "mean": [5.0, 4.0]})
+    >>> len(convergence(log, 2.0).axes)
+    1
+    """
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1)
         axis.axhline(optimum, color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
@@ -21,22 +42,38 @@ def convergence(log: pd.DataFrame, optimum: float) -> Figure:
 
 
 def framework() -> Figure:
-    """Fig. 2: the edge-cloud framework, and the way of a request through it."""
+    """Draw Fig. 2: the edge-cloud framework, and the way of a request through it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A drawing without data.
+
+    Examples
+    --------
+    >>> [text.get_text() for text in framework().axes[0].texts][:2]
+    ['Users', 'text to image']
+    """
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(8.6, 4.3))
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set(xlim=(0, 100), ylim=(0, 50))
         axis.axis("off")
 
-        def box(x, y, width, height, text, face, weight="normal", size=8, top=False):
+        def box(
+            x: float, y: float, width: float, height: float, text: str, face: str,
+            weight: str = "normal", size: float = 8, top: bool = False,
+        ) -> None:  # fmt: skip
             axis.add_patch(FancyBboxPatch((x, y), width, height, "round,pad=0,rounding_size=1", facecolor=face, edgecolor="0.3"))
             axis.text(x + width / 2, y + height - 2.2 if top else y + height / 2, text, ha="center", va="center", fontsize=size,
                       fontweight=weight)  # fmt: skip
 
-        def arrow(start, end, text, at, colour="0.15", ha="center", bend=0.0):
-            axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=1.3,
-                                           connectionstyle=f"arc3,rad={bend}"))  # fmt: skip
-            axis.text(*at, text, ha=ha, va="center", fontsize=7.5, color=colour)
+        def arrow(
+            start: tuple[float, float], end: tuple[float, float], text: str, at: tuple[float, float],
+            colour: str = "0.15", ha: Literal["center", "left", "right"] = "center",
+        ) -> None:  # fmt: skip
+            axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=1.3))
+            axis.text(at[0], at[1], text, ha=ha, va="center", fontsize=7.5, color=colour)
 
         miss, hit = POLICY_STYLE["ga"][0], POLICY_STYLE["lru"][0]
         box(2, 14, 14, 22, "Users", "#f4f4f4", "bold", 10, top=True)
@@ -55,7 +92,7 @@ def framework() -> Figure:
         arrow((34, 32.5), (16, 29), "2  hit: waits k", (23.6, 33.2), hit)
         arrow((55, 31), (55, 26), "3  miss", (56.5, 28.5), miss, ha="left")
         arrow((64, 21.5), (84, 21.5), "4  ask for the model", (75.5, 19.5), miss)
-        arrow((84, 27), (64, 33.5), "5  transmission 8 s / B", (75.5, 34), miss)
+        arrow((84, 27), (64, 33.5), "5  transmission\n8 \N{MULTIPLICATION SIGN} size / B", (75.5, 35), miss)
         arrow((49, 26), (49, 31), "evict, deploy", (47.8, 28.5), miss, ha="right")
         arrow((49, 17.5), (49, 13.5), "within", (50.5, 15.5), "0.35", ha="left")
         arrow((34, 31.4), (16, 18.5), "6  I/O l, then\ninference k", (25.4, 20.5), miss)

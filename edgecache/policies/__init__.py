@@ -13,7 +13,7 @@ from .genetic import GA
 from .optimal_online import OptimalOnline
 from .ranks import EVICTION_POLICIES, EvictionPolicy
 
-POLICIES = {
+POLICIES: dict[str, Policy] = {
     policy.name: policy
     for policy in (
         *EVICTION_POLICIES,
@@ -25,6 +25,7 @@ POLICIES = {
         Clairvoyant("delay"),
     )
 }
+COMPILED = (GA, Exact, OptimalOnline, Clairvoyant)  # the planners whose decisions the compiled loop takes itself
 PAPER = ("random", "fifo", "lru", "lfu", "ga")  # the five of the paper's figures
 BOUNDS = ("optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay")  # of the cost, then of the delay
 

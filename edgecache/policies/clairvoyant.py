@@ -1,4 +1,4 @@
-"""What is possible at best when the whole trace is known: Clairvoyant, the optimum, and beyond its size a lower bound of it."""
+"""Clairvoyant: the least cost of a trace that is known in advance, by dynamic programming over every deployment that fits."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,23 +6,42 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 
-from ..accounting import Bill
-from ..demand import Trace, for_catalogue
+from ..accounting import Charges
+from ..demand import Trace
 from ..errors import TooManyDeployments
 from ..listing import described
 from ..scenario import Scenario
-from .contract import Bound, Decision, Prices, aim
+from .contract import CLAIRVOYANT, Bound, Decision, Deployment, PlannerTables
 from .deployments import Deployments
 from .lower_bound import lower_bound
+
+CELLS = 16_000_000  # values of states that are kept at a time, at most
 
 
 @dataclass(frozen=True)
 class Clairvoyant(Bound):
-    """The least cost of the whole trace, as it is booked under any reading, by dynamic programming backwards over the requests.
+    """Minimise the cost of the whole trace, as it is booked under any reading, knowing every request.
 
-    The floor of every policy: none that plays by the rules (no prefetching, no idle unloading) costs less on the same trace.
-    With the goal `delay` it makes users wait least. Raises TooManyDeployments, an InputError, where more than `limit` fit the
-    server; `bound` has no such limit.
+    It is the floor of a class: no policy costs less on the same trace that decides at misses alone, keeps the requested model, and
+    only evicts. A policy that prefetches, unloads idle models or lets the requested model go may cost less.
+
+    Parameters
+    ----------
+    goal : str
+        `cost`, the paper's, or `delay`: users wait least, whatever it costs.
+    limit : int
+        Deployments up to which it is computed. `lower_bound` has no such limit.
+
+    Raises
+    ------
+    TooManyDeployments
+        An InputError, where more than `limit` deployments fit the server.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> round(ec.simulate(ec.Scenario(), ec.Clairvoyant()).means()["total_cost"], 3)
+    19.778
     """
 
     knows: ClassVar[str] = "future"
@@ -30,19 +49,23 @@ class Clairvoyant(Bound):
 
     def prepare(self, scenario: Scenario, trace: Trace) -> "ClairvoyantPlan":
         """The planner of one trace."""
-        scenario, trace = aim(scenario, self.goal), for_catalogue(trace, scenario)
-        prices = Prices.of(scenario, trace.popularity)
-        deployments = Deployments.of(prices.needs, prices.capacities, limit=self.limit)
+        return self.compiled(Charges.of(scenario, trace))
+
+    def compiled(self, charges: Charges, rng: np.random.Generator | None = None) -> "ClairvoyantPlan":
+        """The planner of one trace, which the compiled loop can read too."""
+        charges = self.goal_charges(charges)
+        deployments = Deployments.of(charges.scenario.catalogue.needs, charges.scenario.capacities, limit=self.limit)
         if deployments is None:
             raise TooManyDeployments(
                 f"{self.name} is limited to {self.limit} deployments that fit the server, and here are more; "
                 "edgecache.lower_bound has no such limit"
             )
-        return ClairvoyantPlan(self.name, scenario, trace, deployments)
+        return ClairvoyantPlan(self.name, charges, deployments)
 
     def bound(self, scenario: Scenario, trace: Trace) -> dict[str, float]:
-        """A bound at any size: the mean `total_cost` of a slot, or with the goal `delay` the mean `service_delay_s`, at least."""
-        least = lower_bound(aim(scenario, self.goal), trace)
+        """A lower bound at any size: on the mean `total_cost` per slot, or with the goal `delay` on the mean `service_delay_s`."""
+        charges = self.goal_charges(Charges.of(scenario, trace))
+        least = lower_bound(charges.scenario, trace)
         if self.goal == "cost":
             return {"total_cost": least}
         served = trace.model[scenario.fits_empty_server[trace.model]]
@@ -53,74 +76,99 @@ class Clairvoyant(Bound):
 class ClairvoyantPlan:
     """Clairvoyant for one trace: at a miss, the deployment of the least cost from there to the end.
 
-    What each state costs from a request on is kept at every sqrt(N)-th request, and worked out again in between when a decision
-    asks for it.
+    The cost of each state from a request on is kept for as many requests as fit in CELLS numbers; of a longer trace at the first
+    request of every stretch, and worked out again in between when a decision asks for it.
     """
 
-    def __init__(self, name: str, scenario: Scenario, trace: Trace, deployments: Deployments):
-        self.name, self.trace, self.deployments = name, trace, deployments
-        self.bill = Bill.of(scenario, trace)
-        self.stretch = max(int(len(trace) ** 0.5), 1)
-        self.same_slot = np.append(np.diff(trace.slot) == 0, False)[: len(trace)]  # as the next request
-        bits = 2 if scenario.resource_basis == "decision" else 1  # had the slot of the next request a decision already?
+    def __init__(self, name: str, charges: Charges, deployments: Deployments):
+        self.name, self.charges, self.deployments = name, charges, deployments
+        trace = self.trace = charges.trace
+        self.costs = charges.by_request()
+        bits = 2 if charges.decisions_only else 1  # had the slot of the next request a decision already?
+        count = len(trace)
+        whole = (count + 1) * bits * len(deployments) <= CELLS
+        self.stretch = max(count if whole else int(count**0.5), 1)
+        self.same_slot = np.append(np.diff(trace.slot) == 0, False)[:count]  # as the next request
         self.kept = [np.zeros((bits, len(deployments)))]
-        for start in reversed(range(0, len(trace), self.stretch)):
+        for start in reversed(range(0, count, self.stretch)):
             self._work_out(start, self.kept[0])
             self.kept.insert(0, self.values[0].copy())
 
     @property
     def cost(self) -> float:
-        """The least mean cost of a slot."""
-        return float(self.bill.certain + self.kept[0][0, 0]) / self.trace.slots
+        """The least mean cost per slot."""
+        return float(self.costs.certain + self.kept[0][0, 0]) / self.trace.slots
 
-    def decide(self, decision: Decision) -> np.ndarray:
-        """Bool (I,), the deployment of least cost to the end of the trace."""
+    def decide(self, decision: Decision) -> Deployment:
+        """The deployment of least cost to the end of the trace, bool (I,)."""
         request, d = decision.clock - 1, self.deployments
+        self._reach(request)
+        values = self.values[request - self.start + 1, -1 if self.same_slot[request] else 0]
+        price = self.costs.holding[request] - self.costs.evicting[request]
+        return d.members[d.best_decision(values, price, d.state(decision.deployed), decision.requested, self.slack)]
+
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
+        """The tables for the decisions after request number `clock`, and the request number until which they hold."""
+        self._reach(min(clock, len(self.trace) - 1))
+        d, scenario = self.deployments, self.charges.scenario
+        stop = min(self.start + self.stretch, len(self.trace))
+        here = slice(self.start, stop)
+        tables = PlannerTables(
+            CLAIRVOYANT,
+            scenario.catalogue.needs,
+            scenario.capacities,
+            self.start + 1,
+            head=d.head,
+            after=d.after,
+            without=d.without,
+            values=self.values[1:],
+            price=self.costs.holding[here] - self.costs.evicting[here],
+            slack=self.slack,
+            same_slot=self.same_slot[here],
+        )
+        return tables, stop
+
+    def _reach(self, request: int) -> None:
+        """Have the values of the stretch that holds this request."""
         start = request - request % self.stretch
         if start != self.start:
             self._work_out(start, self.kept[start // self.stretch + 1])
-        values = self.values[request - start + 1, -1 if self.same_slot[request] else 0]
-        price = self.bill.holding[request] - self.bill.leaving[request]
-        return d.members[d.best_decision(values, price, d.state(decision.deployed), decision.requested, self.slack)]
 
-    def _work_out(self, start: int, following: np.ndarray):
+    def _work_out(self, start: int, following: np.ndarray) -> None:
         """The costs from each request on, (n + 1, bits, S), in the stretch from `start`; `following` are those after it."""
-        here, d, bill = slice(start, min(start + self.stretch, len(self.trace))), self.deployments, self.bill
+        here, d, costs = slice(start, min(start + self.stretch, len(self.trace))), self.deployments, self.costs
         self.start, self.values = start, np.empty((here.stop - start + 1, *following.shape))
         self.values[-1] = following
-        prices = (bill.leaving[here], bill.fetching[here], bill.holding[here], bill.resting[here])
-        _backward(self.values, self.trace.model[here], self.same_slot[here], d.head, d.after, d.without, *prices)
+        prices = (costs.evicting[here], costs.fetching[here], costs.holding[here], costs.idle_holding[here])
+        _backward(self.values, self.trace.model[here], self.same_slot[here], d.after, d.first, d.subsets, d.top, *prices)
         self.slack = 1e-12 * np.abs(self.values).max()  # of rounding, between decisions that cost the same
 
 
 @njit(cache=True)
-def _backward(values, requests, same_slot, head, after, without, leaving, fetching, holding, resting):
+def _backward(values, requests, same_slot, after, first, subsets, top, evicting, fetching, holding, idle_holding):
     """Fill `values` (n + 1, bits, S) but for its last row: the least cost from each of the n requests on, by state before it."""
     bits, states = values.shape[1:]
-    left, held, rested, worth, best = np.zeros(states), np.zeros(states), np.zeros(states), np.empty(states), np.empty(states)
+    left, held, idle, worth, best = np.zeros(states), np.zeros(states), np.zeros(states), np.empty(states), np.empty(states)
     for k in range(requests.size - 1, -1, -1):
         r, following = requests[k], values[k + 1]
         decided = following[bits - 1 if same_slot[k] else 0]
-        for state in range(states):
-            if state > 0:
-                h = head.size - 1
-                while without[state, h] == state:
-                    h -= 1
-                below, top = without[state, h], head[h]
-                left[state] = left[below] + leaving[k, top]
-                held[state] = held[below] + holding[k, top]
-                rested[state] = rested[below] + resting[k, top]
+        worth[0] = decided[0]
+        for state in range(1, states):
+            below, highest = subsets[first[state + 1] - 1], top[state]
+            left[state] = left[below] + evicting[k, highest]
+            held[state] = held[below] + holding[k, highest]
             worth[state] = held[state] - left[state] + decided[state]
+            if bits > 1:
+                idle[state] = idle[below] + idle_holding[k, highest]
         for state in range(states):
             if after[state, r] == state:  # a hit, or served by the cloud
-                values[k, 0, state] = rested[state] + following[0, state]
+                values[k, 0, state] = (idle[state] if bits > 1 else held[state]) + following[0, state]
                 if bits > 1:
                     values[k, 1, state] = held[state] + decided[state]
                 continue
             least = worth[after[state, r]] if after[state, r] >= 0 else np.inf
-            for subset in without[state]:
-                if subset != state:
-                    least = min(least, best[subset])
+            for place in range(first[state], first[state + 1]):
+                least = min(least, best[subsets[place]])
             best[state] = least
             for bit in range(bits):
-                values[k, bit, state] = fetching[k] + leaving[k, r] + left[state] + least
+                values[k, bit, state] = fetching[k] + evicting[k, r] + left[state] + least

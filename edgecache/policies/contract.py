@@ -1,20 +1,25 @@
-"""What a policy sees: the state that eviction policies rank by, and the decision that planners take at a miss."""
+"""The contract between policies and the simulator: the state that ranks read, the decision that planners take, and who is which."""
 
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 from numba import from_dtype, njit, types
 
-from ..costs import active_cycle, deployment_cost, eviction_cost, switching_delay_s, total_cost
+from ..accounting import Charges
 from ..demand import Trace
-from ..errors import PolicyError, unknown, whole_number
+from ..errors import InputError, PolicyError, unknown, whole_number
 from ..scenario import Scenario
-from .deployments import LIMIT
 
-# One record a model, what the loop touches most in front. Times are request numbers: the first request is 1, and 0 means never.
+Floats = npt.NDArray[np.float64]
+Deployment = npt.NDArray[np.bool_]
+
+DEPLOYED, ABSENT, ON_CLOUD = 1, 0, -1  # where a model is; ON_CLOUD: no empty server could hold it
+
+# One record per model; the fields that the loop touches most stand in front. Times are request numbers from 1; 0 means never.
 MODEL = np.dtype(
     [
         ("index", np.int64),
@@ -22,10 +27,10 @@ MODEL = np.dtype(
         ("ahead", np.int64),  # neighbours in the queue of deployed models
         ("behind", np.int64),
         ("requests", np.int64),  # so far, the present one included
-        ("requests_in_cache", np.int64),  # since it was deployed, the one that deployed it included
+        ("requests_in_cache", np.int64),  # since its deployment, the request that deployed it included
         ("last_request", np.int64),
-        ("previous_request", np.int64),  # the one before the last
-        ("next_request", np.int64),  # books.NEVER if there is none; kept for policies that are `offline`, else 0
+        ("previous_request", np.int64),  # the last but one
+        ("next_request", np.int64),  # demand.NEVER if there is none; kept for policies that are `offline`, else 0
         ("aging", np.float64),  # the server's aging at the model's last request
         ("size_gb", np.float64),
         ("gpu_memory_gb", np.float64),
@@ -33,8 +38,8 @@ MODEL = np.dtype(
         ("deployed_since", np.int64),
         ("io_delay_s", np.float64),
         ("inference_delay_s", np.float64),
-        ("fetch_delay_s", np.float64),  # 8 s / B + l: what a miss waits more than a hit
-        ("share", np.float64),  # of the empty server: the largest of its shares of storage, GPU memory and power
+        ("fetch_delay_s", np.float64),  # 8 size / B + l: how much longer a miss waits than a hit
+        ("share", np.float64),  # the largest of the model's shares of the empty server's storage, GPU memory and power
         ("popularity", np.float64),  # the true share of requests
     ],
     align=True,
@@ -47,7 +52,7 @@ SERVER = np.dtype(
         ("aging", np.float64),  # rank of the last evicted model, 0 before any
         ("seed", np.uint64),  # of the policy's random numbers
         ("evictions", np.int64),  # so far
-        ("storage_gb", np.float64),  # still free
+        ("storage_gb", np.float64),  # free now
         ("gpu_memory_gb", np.float64),
         ("power_kw", np.float64),
         ("lfu_in_cache", np.int64),  # the reading `lfu`: 1 where counts start anew in the cache
@@ -55,15 +60,15 @@ SERVER = np.dtype(
     align=True,
 )
 MODEL_TYPE, SERVER_TYPE = from_dtype(MODEL), from_dtype(SERVER)
-RANK_TYPE = types.float64(MODEL_TYPE, SERVER_TYPE)  # of a ranking function, see policies.py
+RANK_TYPE = types.float64(MODEL_TYPE, SERVER_TYPE)  # the signature of a rank, see ranks.py
 
 
 @njit(types.float64(types.uint64, types.int64), cache=True)
-def chance(word, draw):
+def uniform(word, draw):
     """A uniform number in [0, 1): draw number `draw` of the stream that the random `word` names.
 
-    SplitMix64's output function (Steele, Lea and Flood, OOPSLA 2014) on a counter: compiled code then needs no generator, whose
-    passing takes longer than a whole generation of the GA.
+    SplitMix64's output function (Steele, Lea and Flood, OOPSLA 2014) on a counter. Compiled code then needs no generator object,
+    and passing one takes longer than a generation of the genetic algorithm.
     """
     z = word + np.uint64(draw + 1) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -72,104 +77,103 @@ def chance(word, draw):
 
 
 @dataclass(frozen=True, eq=False)
-class Prices:
-    """What a run's decisions have in common: computed once a run."""
-
-    scenario: Scenario
-    switching_delay_s: np.ndarray  # d = (4) + (5) + (6), (I,)
-    holding_cost: np.ndarray  # w2 times the resource cost of each model, (I,)
-    needs: np.ndarray  # GB, GB and kW of each model, (3, I)
-    capacities: np.ndarray  # (3,)
-    popularity: np.ndarray  # the true one, (I,)
-
-    def __post_init__(self):
-        for array in (self.switching_delay_s, self.holding_cost, self.needs, self.capacities, self.popularity):
-            array.flags.writeable = False
-
-    @classmethod
-    def of(cls, scenario: Scenario, popularity: np.ndarray) -> "Prices":
-        c = scenario.catalogue
-        return cls(
-            scenario,
-            switching_delay_s(scenario),
-            total_cost(0.0, deployment_cost(scenario, np.eye(len(c))), scenario.w1, scenario.w2),
-            np.stack([c.size_gb, c.gpu_memory_gb, c.power_kw]),
-            scenario.capacities,
-            popularity,
-        )
-
-
-@dataclass(frozen=True, eq=False)
 class Decision:
-    """A miss: model `requested` must be deployed, and which of the `deployed` models stay is to be decided.
+    """A miss: the requested model must be deployed, and which of the deployed models stay is to be decided.
 
-    A planner's `decide(decision)` returns the deployment it chooses as bool (I,): the requested model, and any of the deployed
-    ones that fit beside it. Arrays are (I,) and read-only; `rng` is the planner's own stream of random numbers.
+    Parameters
+    ----------
+    charges : Charges
+        What events cost under the scenario's reading.
+    requested : int
+        Index of the requested model.
+    deployed : array of bool, shape (I,)
+        The models deployed just before. Read-only.
+    requests : array of int, shape (I,)
+        How often each model was asked for so far, the present request included. Read-only.
+    clock : int
+        How many requests there were so far, the present one included.
+    slot : int
+        The present slot.
+    rng : numpy.random.Generator
+        The planner's own stream of random numbers.
+    capacities : array of float, shape (3,), optional
+        Storage (GB), GPU memory (GB) and power (kW) for models; those of the scenario by default.
+
+    Notes
+    -----
+    A planner's `decide(decision)` returns the deployment that it chooses as bool (I,): the requested model, and any of the deployed
+    models that fit beside it. Its cost is equation 11 for this miss.
     """
 
-    prices: Prices
+    charges: Charges
     requested: int
-    deployed: np.ndarray
-    requests: np.ndarray  # n_i so far, the present request included
-    clock: int  # n, likewise
+    deployed: Deployment
+    requests: npt.NDArray[np.int64]
+    clock: int
     slot: int
     rng: np.random.Generator
+    capacities: Floats = None  # type: ignore[assignment]  # always an array once it is made
 
     def __post_init__(self):
         self.deployed.flags.writeable = False  # a planner that changed it in place would decide on what never was
         self.requests.flags.writeable = False
+        if self.capacities is None:
+            object.__setattr__(self, "capacities", self.scenario.capacities)
 
     @property
     def scenario(self) -> Scenario:
-        return self.prices.scenario
+        """The server, its readings and its catalogue."""
+        return self.charges.scenario
+
+    @property
+    def needs(self) -> Floats:
+        """Storage (GB), GPU memory (GB) and power (kW) of each model, (3, I)."""
+        return self.scenario.catalogue.needs
 
     @cached_property
-    def eviction_cost(self) -> np.ndarray:
-        """What evicting each model costs, w1 d / a, (I,)."""
-        p = self.prices
-        cycle = active_cycle(p.scenario, self.requests, self.clock, self.slot, p.popularity)
-        cost = total_cost(eviction_cost(p.switching_delay_s, cycle), 0.0, p.scenario.w1, p.scenario.w2)
+    def eviction_cost(self) -> Floats:
+        """Cost of evicting each model, w1 d / a with the estimated active cycle a, (I,)."""
+        cost = self.charges.estimated(self.requests, self.clock, self.slot)
         cost.flags.writeable = False
         return cost
 
     @property
-    def holding_cost(self) -> np.ndarray:
-        """What keeping each model costs, w2 (s + beta g), (I,)."""
-        return self.prices.holding_cost
+    def holding_cost(self) -> Floats:
+        """Cost of keeping each model, w2 (s + beta g), (I,)."""
+        return self.charges.holding
 
     @property
-    def leaving_cost(self) -> np.ndarray:
-        """What each model costs when it is not in the new deployment: `eviction_cost` where it is charged, else 0, (I,)."""
-        if self.scenario.charge == "absence":
+    def leaving_cost(self) -> Floats:
+        """Cost of each model when it is not in the new deployment, (I,): `eviction_cost` where that is charged, else 0."""
+        if self.charges.charges_absence:
             return self.eviction_cost
         return np.where(self.deployed, self.eviction_cost, 0.0)
 
     @property
-    def candidates(self) -> np.ndarray:
-        """Indices, ascending, of the models that may stay or go: the deployed ones (the requested one is not)."""
+    def candidates(self) -> npt.NDArray[np.int64]:
+        """Indices, ascending, of the models that may stay or leave: the deployed ones."""
         return np.flatnonzero(self.deployed)
 
-    def cost(self, deployment: np.ndarray) -> np.ndarray:
-        """(11) for this decision, deployments bool (..., I): w1 d / a over what is evicted plus w2 times the resource cost.
+    def cost(self, deployment: npt.ArrayLike) -> Floats:
+        """Cost (11) of deployments bool (..., I): w1 d / a over the evicted models plus w2 times the resource cost.
 
-        Under `charge = absence` the sum runs over every model that is not deployed, not the evicted ones alone.
+        Under `charge = absence` the sum runs over every model that is not deployed.
         """
         deployment = np.asarray(deployment, dtype=bool)
         return deployment @ self.holding_cost + ~deployment @ self.leaving_cost
 
-    def fits(self, deployment: np.ndarray) -> np.ndarray:
-        """(1) to (3) for deployments bool (..., I)."""
-        return (np.asarray(deployment, dtype=bool) @ self.prices.needs.T <= self.prices.capacities).all(axis=-1)
+    def fits(self, deployment: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Do deployments bool (..., I) satisfy the constraints (1) to (3)?"""
+        return np.all(np.asarray(deployment, dtype=bool) @ self.needs.T <= self.capacities, axis=-1)
 
-    def check(self, deployment: np.ndarray, policy: str) -> np.ndarray:
-        """The deployment as bool (I,). Raises PolicyError, saying which rule it breaks, if it is not allowed."""
-        chosen, returned = deployment, "a sequence of sequences of unequal length"
+    def check(self, deployment: object, policy: str) -> Deployment:
+        """The deployment as bool (I,). Raises PolicyError, naming the rule that it breaks, if it is not allowed."""
+        chosen, returned = np.empty(0, dtype=bool), "a sequence of sequences of unequal length"
         with suppress(ValueError):
             chosen = np.asarray(deployment)
-            returned = (chosen.dtype, chosen.shape)
-        if returned != (np.dtype(bool), self.deployed.shape):
-            said = returned if isinstance(returned, str) else f"{returned[0]} of shape {returned[1]}"
-            raise self._refused(policy, f"decide() returned {said}; it must return bool of shape {self.deployed.shape}")
+            returned = f"{chosen.dtype} of shape {chosen.shape}"
+        if chosen.dtype != bool or chosen.shape != self.deployed.shape:
+            raise self._refused(policy, f"decide() returned {returned}; it must return bool of shape {self.deployed.shape}")
         if not chosen[self.requested]:
             raise self._refused(policy, "the requested model is not in the chosen deployment")
         alien = chosen & ~self.deployed
@@ -177,8 +181,7 @@ class Decision:
         if alien.any():
             raise self._refused(policy, f"{self.name(alien.argmax())} was neither deployed nor requested and cannot be deployed")
         if not self.fits(chosen):
-            used = self.prices.needs @ chosen
-            s = self.scenario
+            used, s = self.needs @ chosen, self.scenario
             raise self._refused(
                 policy,
                 f"the chosen deployment takes {used[0]:.6g} GB storage, {used[1]:.6g} GB GPU memory and {used[2]:.6g} kW; "
@@ -189,47 +192,109 @@ class Decision:
     def _refused(self, policy: str, why: str) -> PolicyError:
         return PolicyError(f"policy {policy!r}, request {self.clock} (for {self.name(self.requested)}): {why}")
 
-    def name(self, model: int) -> str:
-        """The service's name."""
+    def name(self, model: int | np.integer) -> str:
+        """The service of a model, in quotes."""
         return repr(self.scenario.catalogue.services[model])
-
-
-pass
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """What every policy has: the `name` it goes by in tables and on the command line."""
+    """What every policy has: the `name` that tables and the command line call it by."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
 
 
-def prepared(policy: Policy, scenario: Scenario, trace: Trace) -> Policy:
-    """The planner that `policy.prepare` makes for one run. Raises PolicyError where it is none."""
-    planner = policy.prepare(scenario, trace)
-    if not (isinstance(getattr(planner, "name", None), str) and callable(getattr(planner, "decide", None))):
+@runtime_checkable
+class Planner(Policy, Protocol):
+    """Chooses the whole deployment at a miss."""
+
+    def decide(self, decision: Decision) -> Deployment:
+        """The chosen deployment, bool (I,)."""
+        ...
+
+
+@runtime_checkable
+class Preparing(Policy, Protocol):
+    """Makes a planner for one run, which may look into the trace."""
+
+    def prepare(self, scenario: Scenario, trace: Trace) -> Planner:
+        """The planner of this run."""
+        ...
+
+
+def planner_of(policy: Policy, scenario: Scenario, trace: Trace) -> Planner:
+    """The planner of one run: the policy itself, or the one that it prepares. Raises PolicyError where that is no planner."""
+    planner = policy.prepare(scenario, trace) if isinstance(policy, Preparing) else policy
+    if not (isinstance(planner, Planner) and isinstance(planner.name, str)):
         raise PolicyError(f"policy {policy.name!r}: prepare() returned {planner!r}, which is no planner with a name and decide()")
     return planner
 
 
-pass
+# The planners of this package also decide in compiled code: the simulator's loop reads these tables.
+EXACT, GENETIC, ONLINE, CLAIRVOYANT = range(4)
+_NO_INDEX, _NO_COST = np.empty((0, 0), dtype=np.int32), np.empty(0)
+_NO_COST.flags.writeable = False  # as the charges are: the compiled loop knows arrays by their kind
 
 
-def aim(scenario: Scenario, goal: str) -> Scenario:
-    """The scenario whose cost is the goal: the paper's `cost`, or the `delay` that misses add, the sum of their 8 s / B + l."""
-    return scenario if goal == "cost" else scenario.vary(charge="miss", w1=1.0, w2=0.0, resource_basis="slot")
+class PlannerTables(NamedTuple):
+    """What the compiled loop needs of a planner, for the decisions from request number `first` on; I models, S states.
+
+    Exact and the GA use the estimates, the bounds use the states of `deployments` and their values.
+    """
+
+    kind: int  # EXACT, GENETIC, ONLINE or CLAIRVOYANT
+    needs: Floats  # (3, I)
+    capacities: Floats  # (3,)
+    first: int = 1  # the request number of row 0 of `estimates`, `values` and `price`
+    estimates: Floats = np.empty((0, 0))  # cost of evicting each model, (rows, I)
+    holding: Floats = _NO_COST  # cost of keeping each model, (I,)
+    charges_absence: bool = False  # does every undeployed model pay?
+    nodes: int = 0  # of Exact's search, before it is left to Exact.decide
+    words: npt.NDArray[np.uint64] = np.empty((0, 0, 0), dtype=np.uint64)  # the GA's random words, (decisions, generations + 1, P)
+    tournament: int = 0
+    crossover: float = 0.0
+    mutation: float = 0.0
+    convergence: int = 0
+    head: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # the tables of deployments.Deployments
+    after: npt.NDArray[np.int32] = _NO_INDEX
+    without: npt.NDArray[np.int32] = _NO_INDEX
+    values: Floats = np.empty((0, 0, 0))  # value of each state, (rows, bits, S)
+    price: Floats = np.empty((0, 0))  # added for each model held, (rows, I)
+    slack: float = 0.0  # values this close are equal
+    same_slot: Deployment = np.empty(0, dtype=np.bool_)  # is the next request in the same slot? (rows,)
+    saves: Floats = np.empty(0)  # worth of keeping each model that no state tells apart, (I,); NaN for the others
+
+
+class Compilable(Protocol):
+    """A planner of one run whose decisions the compiled loop takes from tables."""
+
+    @property
+    def name(self) -> str:
+        """The name that the policy goes by on this server."""
+        ...
+
+    def decide(self, decision: Decision) -> Deployment:
+        """The chosen deployment, bool (I,), where the compiled loop leaves a decision to Python."""
+        ...
+
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
+        """The tables from request number `clock` and so many decisions on, and the request number until which they hold."""
+        ...
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A policy that some goal bounds: the paper's `cost`, or with other names the `delay`."""
+    """A policy that is the best possible for a goal within its class: the paper's `cost`, or the `delay` that users wait."""
 
     goal: str = "cost"
-    limit: int = LIMIT
+    limit: int = 20_000  # deployments
     name: str = ""
     label: str = ""
     about: str = ""
-    names: ClassVar[dict[str, tuple[str, str, str]]]  # by goal: name, label and about
+    names: ClassVar[dict[str, tuple[str, str, str]]] = {}  # by goal: name, label and about
 
     def __post_init__(self):
         if self.goal not in self.names:
@@ -237,3 +302,16 @@ class Bound:
         whole_number(f"limit of {self.names[self.goal][0]}", self.limit)
         for field, default in zip(("name", "label", "about"), self.names[self.goal], strict=True):
             object.__setattr__(self, field, getattr(self, field) or default)
+
+    def admit(self, scenario: Scenario) -> None:
+        """Raise InputError for a reading that the bound is not defined under. By default there is none."""
+
+    def bound(self, scenario: Scenario, trace: Trace) -> dict[str, float]:
+        """A lower bound on the goal's outcome, at any size. Raises InputError where there is none."""
+        raise InputError(f"{self.name} has no bound on a trace")
+
+    def goal_charges(self, charges: Charges) -> Charges:
+        """The charges whose sum is the goal: those of the reading, or for `delay` 8 size / B + l at every miss."""
+        if self.goal == "cost":
+            return charges
+        return Charges(charges.scenario.vary(charge="miss", w1=1.0, w2=0.0, resource_basis="slot"), charges.trace)

@@ -1,7 +1,7 @@
-"""Exact: the optimum of the very decision that the genetic algorithm searches, at any number of models.
+"""Exact: the optimum of the decision that the genetic algorithm searches, at any number of models.
 
-Every deployed model pays either way: its eviction cost if it goes, its holding cost if it stays. So a decision is a knapsack of
-three resources in which keeping a model is worth the difference; models worth nothing go at once, and branch and bound picks
+Every deployed model pays either way: its eviction cost if it leaves, its holding cost if it stays. So a decision is a knapsack of
+three resources, in which keeping a model is worth the difference. Models worth nothing leave at once; branch and bound picks
 among the others.
 """
 
@@ -10,18 +10,38 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numba import njit
 
+from ..accounting import Charges
 from ..errors import whole_number
 from ..listing import POLICY_TABLE
-from .contract import Decision
-from .knapsack import NODES, best_subset
+from .contract import EXACT, Decision, Deployment, PlannerTables
+from .knapsack import FEW, NODES, best_subset, search
+
+CELLS = 4_000_000  # of a table of estimates, at most
 
 
 @dataclass(frozen=True)
 class Exact:
-    """The cheapest deployment at every miss; among equally cheap ones that of the fewest models, then of the lowest index mask.
+    """Choose the cheapest deployment at every miss, ties by fewest models, then by the lowest index mask.
 
-    It is myopic: it plans this miss, not the next. A search that ends at `nodes` nodes warns of the gap that may remain.
+    Exact is myopic: it plans this miss, not the next.
+
+    Parameters
+    ----------
+    nodes : int
+        Nodes of the branch and bound after which the search stops and warns of the gap that may remain.
+
+    Raises
+    ------
+    InputError
+        Where `nodes` is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> round(ec.simulate(ec.Scenario(), ec.Exact()).means()["total_cost"], 3)
+    20.683
     """
 
     nodes: int = NODES
@@ -33,20 +53,61 @@ class Exact:
     def __post_init__(self):
         whole_number("nodes of exact", self.nodes)
 
-    def decide(self, decision: Decision) -> np.ndarray:
-        """Bool (I,), the optimal deployment."""
+    def decide(self, decision: Decision) -> Deployment:
+        """The optimal deployment, bool (I,)."""
         chosen, gap = self.solve(decision)
         if gap > 0:
             cost = float(decision.cost(chosen))
             warnings.warn(f"exact stopped after {self.nodes} nodes, within {gap / max(cost, gap):.2g} of the optimum", stacklevel=2)
         return chosen
 
-    def solve(self, decision: Decision) -> tuple[np.ndarray, float]:
-        """(The deployment, bool (I,), by how much its cost may exceed the optimum: 0 where that is proven)."""
-        candidates, needs = decision.candidates, decision.prices.needs
+    def solve(self, decision: Decision) -> tuple[Deployment, float]:
+        """The deployment, bool (I,), and by how much its cost may exceed the optimum: 0 where that is proven."""
+        candidates, needs = decision.candidates, decision.needs
         worth = (decision.eviction_cost - decision.holding_cost)[candidates]
-        free = decision.prices.capacities - needs[:, decision.requested]
+        free = decision.capacities - needs[:, decision.requested]
         chosen = np.zeros(len(decision.deployed), dtype=bool)
         chosen[candidates], gap = best_subset(worth, np.ascontiguousarray(needs[:, candidates]), free, self.nodes)
         chosen[decision.requested] = True
         return chosen, gap
+
+    def compiled(self, charges: Charges, rng: np.random.Generator) -> "ExactTables":
+        """The planner of one run for the compiled loop."""
+        return ExactTables(self, charges)
+
+
+class ExactTables:
+    """Exact for one run: the estimated eviction costs, as many requests at a time as fit in CELLS numbers."""
+
+    def __init__(self, policy: Exact, charges: Charges):
+        self.name, self.decide, self.charges = policy.name, policy.decide, charges
+        self.few = min(policy.nodes, FEW)
+
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
+        """The tables for the decisions after request number `clock`, and the request number until which they hold."""
+        charges, count = self.charges, len(self.charges.trace)
+        last = min(count, clock + max(CELLS // len(charges.holding), 1))
+        c, capacities = charges.scenario.catalogue, charges.scenario.capacities
+        tables = PlannerTables(
+            EXACT, c.needs, capacities, clock + 1, charges.estimates(clock + 1, last), charges.holding, charges.charges_absence
+        )
+        return tables._replace(nodes=self.few), last
+
+
+@njit(cache=True)
+def exact_decision(tables, estimate, deployed, requested, kept):
+    """Fill `kept` (I,) with the optimal deployment; False where the search needs more than the tables' nodes."""
+    candidates = np.flatnonzero(deployed)
+    needs, worth, free = np.empty((3, candidates.size)), np.empty(candidates.size), np.empty(3)
+    for c in range(candidates.size):
+        worth[c] = estimate[candidates[c]] - tables.holding[candidates[c]]
+        for r in range(3):
+            needs[r, c] = tables.needs[r, candidates[c]]
+    for r in range(3):
+        free[r] = tables.capacities[r] - tables.needs[r, requested]
+    chosen, gap = search(worth, needs, free, tables.nodes)
+    kept[:] = False
+    for c in range(candidates.size):
+        kept[candidates[c]] = chosen[c]
+    kept[requested] = True
+    return gap == 0

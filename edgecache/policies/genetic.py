@@ -1,218 +1,239 @@
-"""GA: the paper's Algorithm 1 on DEAP, the frame DEAP's toolbox and logbook, the operators compiled over the whole population.
+"""GA: the paper's Algorithm 1 on DEAP.
 
-An individual has one gene a model: 1 deploys it, 0 does not (Section III-E). The population is a bool array (P, I). `evolve` runs
-the steps of the toolbox; `decide`, which needs no logbook, runs them on the same chances in one compiled loop, `best_met`.
+`GA.toolbox` makes the DEAP toolbox of one decision from `genetic_operators`, and stock `deap.algorithms.eaSimple` runs it. The
+default GA decides by `genetic_compiled`, which does the same with the same random numbers: compiled, checked against DEAP. Where
+a user changes the operators, DEAP itself decides.
 """
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
-from deap import base, tools
-from numba import njit
+from deap import algorithms, base, tools
 
-from ..costs import fitness
-from ..errors import InputError
+from ..accounting import Charges
+from ..errors import InputError, PolicyError, whole_number
 from ..listing import POLICY_TABLE
-from .contract import Decision, chance
+from .contract import Decision
+from .genetic_compiled import GeneticTables, algorithm1, best_met
+from .genetic_operators import Operators
 
 
 @dataclass(frozen=True)
 class GA:
-    """Algorithm 1: selection, crossover and mutation until the generation limit, or convergence.
+    """Decide by Algorithm 1: selection, crossover and mutation until the generation limit, or convergence.
 
-    Infeasible individuals are repaired, not penalised: genes of models that are neither deployed nor requested become 0, the
-    requested model's becomes 1, and while the server overflows a model drawn at random goes. So every individual is a decision
-    that may be taken, the fitness (12) stays in the paper's terms with no penalty weight to tune, and the draw, blind to cost,
-    leaves all optimising to selection. Returns the best individual ever met, the first of equals.
+    Parameters
+    ----------
+    population, generations
+        Individuals per generation, and generations after the first.
+    tournament
+        Individuals drawn for each place in the next generation; the fittest of them takes it.
+    crossover
+        Probability that a pair of neighbours crosses over, at two points.
+    mutation
+        Probability that an individual mutates. Each of its I genes then flips with probability 1 / I.
+    convergence
+        Generations without a better individual after which the search stops; 0 never stops early.
+    operators
+        A function of a decision that returns a `deap.base.Toolbox`. DEAP then makes every decision with this toolbox.
+    name, label, about
+        How tables, figures and the command line name the policy.
 
-    `convergence` stops after that many generations without a better individual; 0 runs all generations. Raises InputError
-    for settings out of range.
+    Raises
+    ------
+    InputError
+        A setting is out of range.
+    PolicyError
+        `operators` returned no toolbox, or one that lacks what `eaSimple` calls.
+
+    Examples
+    --------
+    Uniform crossover instead of the two points of the default:
+
+    >>> from deap import tools
+    >>> from edgecache import GA, Scenario, simulate
+    >>> def uniform(decision):
+    ...     toolbox = GA().toolbox(decision)
+    ...     toolbox.register("mate", tools.cxUniform, indpb=0.5)
+    ...     return toolbox
+    >>> simulate(Scenario(slots=5), GA(population=10, operators=uniform, name="ga-uniform")).policy
+    'ga-uniform'
+
+    Notes
+    -----
+    Algorithm 1, Section III-E. An individual has one gene per model: 1 deploys it, 0 does not. The fitness is eq. 12.
+
+    Evaluation repairs an infeasible individual in place. It clears the genes of models that are neither deployed nor requested,
+    sets the gene of the requested model, and drops models at random until the rest fits. So any operators yield a feasible
+    decision, and the fitness needs no penalty weight.
+
+    The default `mate` and `mutate` draw their probability from the individual's own stream, so `eaSimple` calls them every time
+    (cxpb = mutpb = 1), and its own draws decide nothing. To an operator that is registered without an argument `probability`,
+    `eaSimple` applies `crossover` or `mutation`. It draws from Python's `random`, which is seeded from `decision.rng` meanwhile.
     """
 
     population: int = 50
     generations: int = 50
     tournament: int = 3
-    crossover: float = 0.8  # probability that a pair crosses over, at two points
-    mutation: float = 0.2  # probability that an individual mutates, each gene then with probability 1 / I
+    crossover: float = 0.8
+    mutation: float = 0.2
     convergence: int = 10
     name: str = "ga"
     label: str = POLICY_TABLE["ga"].label
     knows: ClassVar[str] = POLICY_TABLE["ga"].knows
     about: str = POLICY_TABLE["ga"].about
+    operators: Callable[[Decision], base.Toolbox] | None = None
 
     def __post_init__(self):
         for name, least in (("population", 2), ("generations", 0), ("tournament", 1), ("convergence", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise InputError(f"{name} of the GA is {value!r}; it must be a whole number, at least {least}")
+            whole_number(f"{name} of the GA", getattr(self, name), least)
         for name in ("crossover", "mutation"):
             if not isinstance(getattr(self, name), float | int) or not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} of the GA is {getattr(self, name)!r}; it must be a probability between 0 and 1")
-
-    def decide(self, decision: Decision) -> np.ndarray:
-        """Bool (I,), the best deployment found: that of `evolve`, in a third of the time."""
-        if type(self).toolbox is not GA.toolbox:  # a subclass with other steps
-            return self.evolve(decision)[0]
-        prices, settings = decision.prices, self.settings
-        words = decision.rng.bit_generator.random_raw((self.generations + 1) * self.population).reshape(-1, self.population)
-        costs = (decision.holding_cost, decision.leaving_cost)
-        return best_met(decision.deployed, decision.requested, prices.needs, prices.capacities, *costs, words, *settings)
+        if self.operators is not None and not callable(self.operators):
+            raise InputError(f"operators of the GA is {self.operators!r}; it must be a function of a decision, or None")
 
     @property
     def settings(self) -> tuple[int, float, float, int]:
-        """What `best_met` asks for beside the decision; the shape of its words is generations + 1 by population."""
+        """The last four arguments of `best_met`."""
         return self.tournament, float(self.crossover), float(self.mutation), self.convergence
 
-    def evolve(self, decision: Decision, record: bool = False) -> tuple[np.ndarray, tools.Logbook]:
-        """The best deployment found, bool (I,), and DEAP's logbook.
+    def decide(self, decision: Decision) -> np.ndarray:
+        """Return the best deployment that the search meets, bool (I,): that of `evolve`."""
+        return best_met(*self._arguments(decision)) if self.operators is None else self.evolve(decision)[0]
 
-        Where `record`, the logbook has a row a generation: lowest and mean cost in the population, lowest met so far, evaluations.
+    def compiled(self, charges: Charges, rng: np.random.Generator) -> GeneticTables | None:
+        """The planner of one run for the compiled loop; None where DEAP is to run operators of a user's own."""
+        if self.operators is not None:
+            return None
+        return GeneticTables(self, (self.generations + 1, self.population), self.settings, charges, rng)
+
+    def evolve(self, decision: Decision, record: bool = False) -> tuple[np.ndarray, tools.Logbook]:
+        """Run Algorithm 1 on one decision.
+
+        Parameters
+        ----------
+        decision
+            The miss to decide. Its `rng` advances by (generations + 1) times population words.
+        record
+            Whether to fill the logbook.
+
+        Returns
+        -------
+        best : ndarray
+            The best deployment that the search meets, bool (I,).
+        log : deap.tools.Logbook
+            Where `record`, one row per generation: `lowest` and `mean` cost in the population, the lowest cost `met` so far, and
+            the number of `evaluations` so far. Costs are those of eq. 11 for this decision.
+
+        Examples
+        --------
+        >>> from edgecache import GA, Exact, Scenario, simulate
+        >>> from edgecache.analysis.explanations import decision_at
+        >>> decision = decision_at(simulate(Scenario(slots=5), "ga"), 1)
+        >>> best, log = GA(generations=20, convergence=0).evolve(decision, record=True)
+        >>> len(log), bool((best == Exact().decide(decision)).all())
+        (21, True)
         """
-        toolbox, log = self.toolbox(decision), tools.Logbook()
-        vary, repair, evaluate = toolbox.vary, toolbox.repair, toolbox.evaluate
-        best, highest, since, generation = None, -1.0, 0, 0
-        words = toolbox.draw((self.generations + 1) * self.population).reshape(-1, self.population)
-        population = toolbox.populate(words[0])
-        with np.errstate(divide="ignore"):  # a decision that costs nothing has infinite fitness
-            while True:
-                repair(population, words[generation])
-                cost = evaluate(population)
-                fit = fitness(cost)
-                leader = fit.argmax()
-                if fit[leader] > highest:
-                    best, highest, since = population[leader].copy(), fit[leader], 0
-                else:
-                    since += 1
-                if record:
-                    lowest, met, tried = cost[leader], 1 / highest, (generation + 1) * self.population
-                    log.record(generation=generation, lowest=lowest, mean=cost.mean(), met=met, evaluations=tried)
-                if generation == self.generations or (self.convergence and since >= self.convergence):
-                    break
-                generation += 1
-                population = vary(population, fit, words[generation])
+        if self.operators is not None:
+            best, met, evaluations = self._run_deap(decision, self.operators)
+        else:
+            met = np.zeros(((self.generations + 1) * record, self.population, len(decision.deployed)), dtype=bool)
+            arguments = (*self._arguments(decision), met)
+            best, ran = algorithm1(*arguments)
+            met, evaluations = met[:ran], self.population * np.arange(1, ran + 1)
+        log = tools.Logbook()
+        if record:
+            cost = np.where(met, decision.holding_cost, decision.leaving_cost).cumsum(axis=-1)[..., -1]
+            lowest, mean = cost.min(axis=1), cost.mean(axis=1)
+            columns = (range(len(cost)), lowest, mean, np.minimum.accumulate(lowest), evaluations)
+            for row in zip(*columns, strict=True):
+                log.record(**dict(zip(("generation", "lowest", "mean", "met", "evaluations"), row, strict=True)))
         return best, log
 
+    @final
     def toolbox(self, decision: Decision) -> base.Toolbox:
-        """Algorithm 1's steps for this decision, each compiled and for the whole population; `register` another to replace one.
+        """Make the DEAP toolbox of Algorithm 1 for one decision.
 
-        `draw` makes a random word an individual and generation, from which the other steps take all their chances.
+        Parameters
+        ----------
+        decision
+            The miss to decide. The toolbox draws from a copy of its `rng`, so every toolbox of a decision draws the same numbers.
+
+        Returns
+        -------
+        deap.base.Toolbox
+            `individual`, `population`, `select`, `mate`, `mutate`, `evaluate` and its first half `repair`. An operator that
+            replaces `evaluate` calls `toolbox.repair(individual)` first.
+
+        Examples
+        --------
+        >>> from deap import algorithms, tools
+        >>> from edgecache import GA, Scenario, simulate
+        >>> from edgecache.analysis.explanations import decision_at
+        >>> decision = decision_at(simulate(Scenario(slots=5), "ga"), 1)
+        >>> toolbox, best = GA().toolbox(decision), tools.HallOfFame(1)
+        >>> _ = algorithms.eaSimple(toolbox.population(n=50), toolbox, 1, 1, ngen=20, halloffame=best, verbose=False)
+        >>> best[0] == GA(generations=20).decide(decision).tolist()
+        True
         """
-        size, prices = len(decision.deployed), decision.prices
-        allowed = decision.deployed.copy()
-        allowed[decision.requested] = True
-        toolbox = base.Toolbox()
-        toolbox.register("draw", decision.rng.bit_generator.random_raw)
-        toolbox.register("populate", populate, size)
-        toolbox.register("vary", vary, self.tournament, self.crossover, self.mutation)
-        toolbox.register("repair", repair, allowed, decision.requested, prices.needs, prices.capacities)
-        toolbox.register("evaluate", evaluate, prices.holding_cost, decision.leaving_cost)
+        operators, toolbox = Operators(decision, self.tournament), base.Toolbox()
+        toolbox.register("individual", operators.individual)
+        toolbox.register("population", tools.initRepeat, list, toolbox.individual, n=self.population)
+        toolbox.register("select", operators.select)
+        toolbox.register("mate", operators.mate, probability=self.crossover)
+        toolbox.register("mutate", operators.mutate, probability=self.mutation)
+        toolbox.register("repair", operators.repair)
+        toolbox.register("evaluate", operators.evaluate)
         return toolbox
 
+    def _words(self, decision: Decision) -> np.ndarray:
+        """The random words of a decision, (generations + 1, P)."""
+        return decision.rng.bit_generator.random_raw((self.generations + 1) * self.population).reshape(-1, self.population)
 
-REPAIRS = 1 << 32  # the number of the first draw of `repair`, beyond those of `vary` and `populate`
+    def _arguments(self, decision: Decision) -> tuple:
+        """The arguments of `best_met`."""
+        d, needs, capacities = decision, decision.needs, decision.capacities
+        words = self._words(decision)
+        return (d.deployed, d.requested, needs, capacities, d.holding_cost, d.leaving_cost, words, *self.settings)
 
-
-@njit(cache=True)
-def populate(size, words):
-    """Individuals of fair random genes, one for each random word."""
-    population = np.empty((words.size, size), dtype=np.bool_)
-    for p in range(words.size):
-        for i in range(size):
-            population[p, i] = chance(words[p], i) < 0.5
-    return population
-
-
-@njit(cache=True)
-def vary(tournament, crossover, mutation, parents, fit, words):
-    """The next generation: tournament selection, two-point crossover of neighbours, bit-flip mutation."""
-    count, size = parents.shape
-    offspring = np.empty_like(parents)
-    for p in range(count):
-        winner = int(chance(words[p], 0) * count)
-        for draw in range(1, tournament):
-            rival = int(chance(words[p], draw) * count)
-            if fit[rival] > fit[winner]:
-                winner = rival
-        for i in range(size):
-            offspring[p, i] = parents[winner, i]
-    for p in range(0, count - 1, 2):
-        if size > 1 and chance(words[p], tournament) < crossover:
-            # two distinct cuts among 1 .. size, as DEAP's cxTwoPoint draws them
-            first = 1 + int(chance(words[p], tournament + 1) * size)
-            last = 1 + int(chance(words[p], tournament + 2) * (size - 1))
-            if last >= first:
-                last += 1
-            else:
-                first, last = last, first
-            for i in range(first, last):
-                offspring[p, i], offspring[p + 1, i] = offspring[p + 1, i], offspring[p, i]
-    for p in range(count):
-        if chance(words[p], tournament + 3) < mutation:
-            for i in range(size):
-                if chance(words[p], tournament + 4 + i) < 1 / size:
-                    offspring[p, i] = not offspring[p, i]
-    return offspring
+    def _run_deap(self, decision: Decision, operators: Callable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Run eaSimple generation by generation: the best, and per generation the individuals (P, I) and the evaluations so far."""
+        statistics, fame, rows, since = tools.Statistics(), tools.HallOfFame(1, np.array_equal), [], 0
+        statistics.register("individuals", lambda individuals: np.array(individuals, dtype=bool))
+        state = random.getstate()
+        try:
+            toolbox = _checked(operators(decision), self.name)
+            random.seed(int(self._words(decision)[0, 0]))  # drawn after the toolbox has copied the state of `rng`
+            cxpb, mutpb = _outside(toolbox.mate, self.crossover), _outside(toolbox.mutate, self.mutation)
+            individuals = toolbox.population(n=self.population)
+            for generation in range(self.generations + 1):
+                highest = fame[0].fitness if fame else None
+                ngen = min(generation, 1)  # the first call evaluates the first generation
+                _, log = algorithms.eaSimple(individuals, toolbox, cxpb, mutpb, ngen, statistics, fame, verbose=False)
+                rows.append(log[-1])
+                since = 0 if highest is None or fame[0].fitness > highest else since + 1
+                if self.convergence and since >= self.convergence:
+                    break
+        finally:
+            random.setstate(state)
+        met, evaluations = np.array([row["individuals"] for row in rows]), np.cumsum([row["nevals"] for row in rows])
+        return np.array(fame[0], dtype=bool), met, evaluations
 
 
-@njit(cache=True)
-def repair(allowed, requested, needs, capacities, population, words):
-    """Make every individual a decision that may be taken, in place: see GA."""
-    count, size = population.shape
-    for p in range(count):
-        genes = population[p]
-        storage, gpu_memory, power, kept = 0.0, 0.0, 0.0, 0
-        for i in range(size):
-            genes[i] = (genes[i] & allowed[i]) | (i == requested)
-            deployed = 1 if genes[i] else 0  # arithmetic, for random genes are branches that no processor predicts
-            storage += deployed * needs[0, i]
-            gpu_memory += deployed * needs[1, i]
-            power += deployed * needs[2, i]
-            kept += deployed
-        draw = REPAIRS
-        while storage > capacities[0] or gpu_memory > capacities[1] or power > capacities[2]:
-            unlucky = int(chance(words[p], draw) * (kept - 1))  # which of the kept, the requested one aside
-            draw += 1
-            for i in range(size):
-                if genes[i] and i != requested:
-                    if unlucky == 0:
-                        genes[i] = False
-                        storage -= needs[0, i]
-                        gpu_memory -= needs[1, i]
-                        power -= needs[2, i]
-                        kept -= 1
-                        break
-                    unlucky -= 1
+def _outside(operator: Callable, probability: float) -> float:
+    """The probability with which eaSimple applies an operator: 1 where the operator draws it itself."""
+    return 1.0 if "probability" in getattr(operator, "keywords", {}) else probability
 
 
-@njit(cache=True)
-def evaluate(holding_cost, leaving_cost, population):
-    """What each individual costs, as Decision.cost has it: holding the deployed models, leaving the others."""
-    count, size = population.shape
-    cost = np.zeros(count)
-    for p in range(count):
-        for i in range(size):
-            cost[p] += holding_cost[i] if population[p, i] else leaving_cost[i]
-    return cost
-
-
-@njit(cache=True, error_model="numpy")  # a decision that costs nothing has infinite fitness
-def best_met(
-    deployed, requested, needs, capacities, holding_cost, leaving_cost, words, tournament, crossover, mutation, convergence
-):
-    """The best deployment that `GA.evolve` meets, bool (I,), from the random `words` (generations + 1, P)."""
-    allowed = deployed.copy()
-    allowed[requested] = True
-    population = populate(deployed.size, words[0])
-    best, highest, since = population[0].copy(), -1.0, 0
-    for generation in range(words.shape[0]):
-        repair(allowed, requested, needs, capacities, population, words[generation])
-        fit = 1 / evaluate(holding_cost, leaving_cost, population)  # (12)
-        leader = fit.argmax()
-        since += 1
-        if fit[leader] > highest:
-            best[:], highest, since = population[leader], fit[leader], 0
-        if generation + 1 == words.shape[0] or (convergence and since >= convergence):
-            break
-        population = vary(tournament, crossover, mutation, population, fit, words[generation + 1])
-    return best
+def _checked(toolbox: base.Toolbox, policy: str) -> base.Toolbox:
+    """The toolbox. Raises PolicyError where it lacks what eaSimple calls."""
+    if not isinstance(toolbox, base.Toolbox):
+        raise PolicyError(f"policy {policy!r}: operators(decision) returned {toolbox!r}; it must return a deap.base.Toolbox")
+    for name in ("population", "evaluate", "select", "mate", "mutate"):
+        if not callable(getattr(toolbox, name, None)):
+            raise PolicyError(f"policy {policy!r}: its toolbox has no {name!r}; register one, for DEAP's eaSimple calls it")
+    return toolbox

@@ -8,14 +8,14 @@ from ..errors import InputError
 FEW, NODES = 20_000, 300_000_000  # nodes of the search before and after prices are asked of HiGHS: below a millisecond, seconds
 
 
-def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, float]:
+def best_subset(worth: np.ndarray, needs: np.ndarray, free: np.ndarray, nodes: int = NODES) -> tuple[np.ndarray, float]:
     """The subset of most `worth` (n,) whose `needs` (3, n) fit what is `free` (3,): (bool (n,), how far it may be from the most).
 
     Among equal subsets the smallest, then that of the lowest index mask (the last index is the highest bit). The gap is 0 unless
     the search ended at `nodes` nodes. Microseconds for ten models; with all three resources tight, milliseconds for 500. Raises
     InputError where less than nothing is free, so that not even the empty subset fits.
     """
-    chosen, gap = _search(worth, needs, free, nodes if nodes < FEW else FEW)
+    chosen, gap = search(worth, needs, free, nodes if nodes < FEW else FEW)
     if gap == 0:
         return chosen, gap
     if gap == np.inf:
@@ -31,7 +31,7 @@ def best_subset(worth, needs, free, nodes: int = NODES) -> tuple[np.ndarray, flo
 
 
 @njit(cache=True)
-def _branch_and_bound(worth, needs, free, prices, start, nodes):
+def _branch_and_bound(worth, needs, free, prices, start, nodes):  # noqa: C901, PLR0912, PLR0915, a compiled kernel
     """Depth first, from the subset `start` (n,) if there is one (Lagrangian relaxation: Fisher, Management Science 1981).
 
     At any prices (3,), no subset is worth more than all that is free at its price, plus each model's worth less the price of its
@@ -120,7 +120,7 @@ def _branch_and_bound(worth, needs, free, prices, start, nodes):
 
 
 @njit(cache=True)
-def _search(worth, needs, free, nodes):
+def search(worth, needs, free, nodes):
     """All that is worth keeping where it fits, else the search from nothing, with prices of its own."""
     useful, a, b, c = np.zeros(worth.size, dtype=np.bool_), 0.0, 0.0, 0.0
     for i in range(worth.size):

@@ -3,11 +3,10 @@
 import numpy as np
 from numba import njit
 
-from ..accounting import Bill
-from ..demand import Trace, next_requests
+from ..accounting import Charges, RequestCharges
+from ..demand import Trace
 from ..errors import whole_number
 from ..scenario import Scenario
-from .contract import Prices
 
 
 def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
@@ -20,21 +19,22 @@ def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
     `resource_basis = decision`, where only slots are charged that are sure to miss, those with a model's first request.
     """
     whole_number("rounds", rounds)
-    bill, prices, fits = Bill.of(scenario, trace), Prices.of(scenario, trace.popularity), scenario.fits_empty_server
+    charges, fits = Charges.of(scenario, trace), scenario.fits_empty_server
+    costs = charges.by_request()
     models, first = np.unique(trace.model, return_index=True)
     first = first[fits[models]]
-    holding = bill.holding
-    if scenario.resource_basis == "decision":
+    holding = costs.holding
+    if charges.decisions_only:
         sure = np.isin(trace.slot, trace.slot[first])
-        holding = np.where(sure[:, None], bill.holding, bill.resting)
-    needs = np.ascontiguousarray((prices.needs / prices.capacities[:, None]).T)
-    certain = bill.certain + bill.fetching[first].sum()
-    held, left = np.ascontiguousarray(holding.T), np.ascontiguousarray(bill.leaving.T)
-    until = np.minimum(next_requests(trace) - 1, len(trace))
-    upper = bill.certain + _keeping_nothing(trace, fits, bill)
+        holding = np.where(sure[:, None], costs.holding, costs.idle_holding)
+    needs = np.ascontiguousarray((scenario.catalogue.needs / scenario.capacities[:, None]).T)
+    certain = costs.certain + costs.fetching[first].sum()
+    held, left = np.ascontiguousarray(holding.T), np.ascontiguousarray(costs.evicting.T)
+    until = np.minimum(trace.next_request - 1, len(trace))
+    upper = costs.certain + _keeping_nothing(trace, fits, costs)
     price, best, margin, idle = np.zeros((len(trace), 3)), -np.inf, 0.5, 0
     for _ in range(rounds):
-        cost, used = _relaxed(trace.model, until, fits, needs, held, left, bill.fetching, price)
+        cost, used = _relaxed(trace.model, until, fits, needs, held, left, costs.fetching, price)
         bound, over = certain + cost - price.sum(), used - 1
         idle = 0 if best == -np.inf or bound > best + 1e-2 * margin * (upper - best) else idle + 1
         best = max(best, bound)
@@ -48,7 +48,7 @@ def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
     return float(best) / trace.slots
 
 
-def _keeping_nothing(trace: Trace, fits: np.ndarray, bill: Bill) -> float:
+def _keeping_nothing(trace: Trace, fits: np.ndarray, costs: RequestCharges) -> float:
     """What it costs, beside what is certain, to evict everything at every miss: what the optimum does not exceed."""
     served = np.flatnonzero(fits[trace.model])
     if not len(served):
@@ -58,7 +58,7 @@ def _keeping_nothing(trace: Trace, fits: np.ndarray, bill: Bill) -> float:
     evicted = served[1:][missed[1:]], model[:-1][missed[1:]]
     every = np.arange(served[0], len(trace))
     holds = model[np.searchsorted(served, every, side="right") - 1]
-    return float(bill.fetching[served[missed]].sum() + bill.leaving[evicted].sum() + bill.holding[every, holds].sum())
+    return float(costs.fetching[served[missed]].sum() + costs.evicting[evicted].sum() + costs.holding[every, holds].sum())
 
 
 @njit(cache=True)

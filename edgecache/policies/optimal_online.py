@@ -1,146 +1,189 @@
-"""OptimalOnline: the best that a policy can do that knows how popular each model is, but not the next request.
+"""OptimalOnline: the least cost among policies that know how popular each model is, but not the next request.
 
 Under independent requests this is a Markov decision process: the state is the deployment, the event the next request, the action
-at a miss which of the deployed models stay, and the aim the least average cost. See Puterman, Markov Decision Processes
-(1994), Section 8.5, for relative value iteration.
+at a miss which of the deployed models stay, and the goal the least average cost. See Puterman, Markov Decision Processes (1994),
+Section 8.5 for relative value iteration and 8.7 for modified policy iteration.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from ..costs import active_cycle, deployment_cost, eviction_cost, fetch_delay_s, switching_delay_s, total_cost
+from ..accounting import Charges
 from ..demand import Trace
 from ..errors import InputError
 from ..listing import described
 from ..scenario import Scenario
-from .contract import Bound, Decision, Prices, aim
+from .contract import ONLINE, Bound, Decision, Deployment, Floats, PlannerTables
 from .deployments import Deployments
-from .knapsack import best_subset
+from .knapsack import FEW, best_subset
 
 TOLERANCE = 1e-10  # of the average cost, relative to the largest cost of a request
-MOST_SWEEPS = 20_000
-RAREST = 1e-9  # what is asked for in a smaller share of the requests is planned for as if never
+MOST_ROUNDS = 20_000
+EVALUATIONS = 8  # sweeps with fixed decisions between two sweeps that improve them
+RAREST = 1e-9  # a model with a smaller share of the requests is planned for as if it were never asked for
 
 
 @dataclass(frozen=True)
 class OptimalOnline(Bound):
-    """The least average cost under independent requests of known popularity, all three resources honoured.
+    """Minimise the average cost under independent requests of known popularity, all three resources honoured.
 
-    Exact for policies blind to the position within a slot: the resource cost of a slot is spread over its mean number of requests,
-    and under `active_cycle = actual` an eviction costs its expectation, E[1/a] = -p ln p / (1 - p). The popularity is the trace's
-    true one, whatever the reading `popularity` says; under `popularity = estimated` what is booked differs, and a policy that
-    follows the estimate may cost less. With the goal `delay` it makes users wait least.
+    It is a lower bound, on average, for policies of the following class: they decide at misses alone, keep the requested model,
+    only evict, and know neither the next requests nor the position within a slot. Costs must be booked by the true popularity:
+    under the reading `popularity = estimated` a policy that follows the estimate may cost less.
 
-    Where more than `limit` deployments fit the server it plans over some models alone, those that save most for their share of
-    the server, as if the others left at the next miss; of those it keeps what saves most in the room that is left. That is no
-    bound. Its name then ends in -approximate, as it does should the iteration not converge, which happens where some models are
-    asked for less than once in a million requests. Raises InputError under `resource_basis = decision`, whose cost depends on
-    the position within a slot, and for a popularity that is none.
+    Parameters
+    ----------
+    goal : str
+        `cost`, the paper's, or `delay`: users wait least, whatever it costs.
+    limit : int
+        Deployments up to which the plan is exact.
+
+    Raises
+    ------
+    InputError
+        Under `resource_basis = decision`, whose cost depends on the position within a slot; for a popularity that is none.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> scenario = ec.Scenario(popularity="true")
+    >>> plan = ec.OptimalOnline().solve(scenario, ec.poisson_trace(scenario, 0).popularity)
+    >>> plan.exact, round(plan.average_cost, 2)
+    (True, 20.89)
+
+    Notes
+    -----
+    The resource cost of a slot is spread over its mean number of requests. Under `active_cycle = actual` an eviction costs its
+    expectation. Where more than `limit` deployments fit the server, the plan covers some models alone: those that save most for
+    their share of the server, as if the others left at the next miss. Of those others it keeps what saves most in the room left.
+    That is no bound, and the name of the plan then ends in `-approximate`; so it does where the iteration does not converge, which
+    happens where some models are asked for less than once in a million requests.
     """
 
     knows: ClassVar[str] = "popularity"
     names: ClassVar = {"cost": described("optimal-online"), "delay": described("optimal-online-delay")}
 
-    def admit(self, scenario: Scenario):
+    def admit(self, scenario: Scenario) -> None:
         """Raise InputError for a reading that it is not defined under."""
-        if aim(scenario, self.goal).resource_basis == "decision":
+        if self.goal == "cost" and scenario.resource_basis == "decision":
             raise InputError(
                 f"{self.name} is not defined under resource_basis = decision, whose cost depends on the position within a slot; "
                 "it needs resource_basis = slot"
             )
 
     def prepare(self, scenario: Scenario, trace: Trace) -> "OnlinePlan":
-        """The planner of one run."""
-        return self.solve(scenario, trace.popularity)
+        """The planner of one run, for the trace's own rate and popularity."""
+        return self.compiled(Charges.of(scenario, trace))
 
-    def solve(self, scenario: Scenario, popularity: np.ndarray) -> "OnlinePlan":
-        """Relative value iteration for a popularity (I,)."""
-        self.admit(scenario)
-        scenario, popularity = aim(scenario, self.goal), _shares(popularity, len(scenario.catalogue))
-        prices, rate = Prices.of(scenario, popularity), scenario.requests_per_slot
-        leaving, fetching, resource, absent = _expected_costs(scenario, popularity)
+    def solve(self, scenario: Scenario, popularity: npt.ArrayLike) -> "OnlinePlan":
+        """Plan for a popularity (I,), at the scenario's rate."""
+        shares = _shares(popularity, len(scenario.catalogue))
+        trace = Trace([], [], 1, shares, requests_per_slot=scenario.requests_per_slot, slot_length_s=scenario.slot_length_s)
+        return self.compiled(Charges.of(scenario, trace))
+
+    def compiled(self, charges: Charges, rng: np.random.Generator | None = None) -> "OnlinePlan":
+        """The planner of one run, which the compiled loop can read too."""
+        self.admit(charges.scenario)
+        charges = self.goal_charges(charges)
+        scenario, needs, capacities = charges.scenario, charges.scenario.catalogue.needs, charges.scenario.capacities
+        popularity = charges.trace.popularity
+        if (popularity < RAREST).any():
+            popularity = np.where(popularity < RAREST, 0.0, popularity)
+        evicting, fetching, resource, absent = charges.expected()
         holding, fits = resource - absent, scenario.fits_empty_server
-        worth = (popularity * (leaving + fetching) + absent) / (prices.needs / prices.capacities[:, None]).max(axis=0)
-        deployments = Deployments.of(prices.needs, prices.capacities, np.argsort(-worth, kind="stable"), self.limit)
+        share = (needs / capacities[:, None]).max(axis=0)
+        saves = popularity * (evicting + fetching)
+        order = np.argsort(-(saves + absent) / share, kind="stable")
+        deployments = Deployments.of(needs, capacities, order, self.limit)
         members = deployments.members
-        missed = np.where(members | ~fits, 0.0, popularity)  # by state: what must be fetched when asked for
+        missed = np.where(members | ~fits, 0.0, popularity)  # by state: probability that the next request fetches each model
         visiting = np.where(members.any(axis=0), 0.0, holding)  # what is not in the head leaves at the next miss
-        held, left = members @ holding, members @ leaving
-        paid = missed @ (fetching + leaving + visiting) + missed.sum(axis=1) * left
+        held, left = members @ holding, members @ evicting
+        paid = missed @ (fetching + evicting + visiting) + missed.sum(axis=1) * left
         cost, values = _least_average_cost(deployments, missed, paid, held, left)
-        whole = len(deployments.head) == fits.sum() and not np.isnan(cost)
+        why = ""
+        if len(deployments.head) < fits.sum():
+            why = f"more than {self.limit} deployments fit the server"
+        elif np.isnan(cost):
+            why = "the value iteration did not converge"
+        rate = charges.trace.requests_per_slot
         return OnlinePlan(
-            self.name if whole else f"{self.name}-approximate",
-            deployments,
-            values,
-            holding - leaving,
-            popularity * (leaving + fetching) - holding,
-            rate * (cost + absent.sum()) if whole else np.nan,
+            self.name, why, charges, deployments, values, holding - evicting, saves - holding, rate * (cost + absent.sum())
         )
 
 
-def _shares(popularity: np.ndarray, models: int) -> np.ndarray:
-    """The popularity as the plan takes it, float (I,); raises InputError where it is no share of requests for each model."""
+def _shares(popularity: npt.ArrayLike, models: int) -> Floats:
+    """The popularity as float (I,). Raises InputError where it is no share of requests for each model."""
     try:
         shares = np.asarray(popularity, dtype=float)
     except (TypeError, ValueError):
         shares = np.array(np.nan)
     if shares.shape != (models,) or not (shares >= 0).all() or not abs(shares.sum() - 1) < 1e-6:
         raise InputError(f"popularity is {popularity!r}; it must be {models} shares of at least zero that sum to one")
-    return np.where(shares < RAREST, 0.0, shares)
+    return shares
 
 
-def _expected_costs(scenario: Scenario, popularity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of each model (I,): what its eviction costs, its fetching, its resources a request, and its absence a request."""
-    delay = switching_delay_s(scenario)
-    if scenario.active_cycle == "actual":
-        p = np.clip(popularity, 1e-300, 1 - 1e-12)
-        away = delay * np.where(popularity > 0, -p * np.log(p) / (1 - p), 0.0)
-    else:
-        away = eviction_cost(delay, active_cycle(scenario.vary(popularity="true"), 0, 0, 0, popularity))
-    away = total_cost(away, 0.0, scenario.w1, scenario.w2)
-    nothing = np.zeros(len(popularity))
-    leaving = away if scenario.charge == "eviction" else nothing
-    fetching = scenario.w1 * fetch_delay_s(scenario) if scenario.charge == "miss" else nothing
-    resource = total_cost(0.0, deployment_cost(scenario, np.eye(len(popularity))), scenario.w1, scenario.w2)
-    absent = away if scenario.charge == "absence" else nothing
-    return leaving, fetching, resource / scenario.requests_per_slot, absent / scenario.requests_per_slot
-
-
-@dataclass(eq=False)
 class OnlinePlan:
     """OptimalOnline for one scenario and popularity: at a miss, the deployment of the least expected cost from there on."""
 
-    name: str  # ends in -approximate where it is
-    deployments: Deployments
-    values: np.ndarray  # relative value of each state, (S,)
-    price: np.ndarray  # of each model held: for holding it a request, less what its eviction would have cost, (I,)
-    saves: np.ndarray  # expected a request, by always keeping each model, (I,)
-    average_cost: float  # predicted, a slot; NaN where approximate
+    def __init__(self, name, why_approximate, charges, deployments, values, price, saves, average_cost):
+        self.name = f"{name}-approximate" if why_approximate else name
+        self.why_approximate, self.charges, self.deployments = why_approximate, charges, deployments
+        self.values = values  # relative value of each state, (S,)
+        self.price = price  # of each model held: holding it for a request, less what its eviction would have cost, (I,)
+        self.saves = np.where(deployments.members.any(axis=0), np.nan, saves)  # expected per request, for models outside the head
+        self._average_cost = average_cost
+        size = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+        self.slack = 1e-9 * np.abs(price).max() + 1e-12 * size  # of rounding and convergence, between equals
 
-    def __post_init__(self):
-        size = np.abs(self.values[np.isfinite(self.values)]).max(initial=0.0)
-        self.slack = 1e-9 * np.abs(self.price).max() + 1e-12 * size  # of rounding and convergence, between equals
-        self.others = np.setdiff1d(np.arange(len(self.price)), self.deployments.head)
+    @property
+    def exact(self) -> bool:
+        """Is the plan optimal within its class, and its average cost a bound?"""
+        return not self.why_approximate
 
-    def decide(self, decision: Decision) -> np.ndarray:
-        """Bool (I,), the deployment of least expected cost."""
-        d = self.deployments
+    @property
+    def average_cost(self) -> float:
+        """The expected cost per slot. Raises InputError, saying why, where the plan is only approximate."""
+        if self.why_approximate:
+            raise InputError(f"{self.name} has no average cost, for {self.why_approximate}")
+        return float(self._average_cost)
+
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
+        """The tables of the whole run."""
+        d, scenario, trace = self.deployments, self.charges.scenario, self.charges.trace
+        tables = PlannerTables(
+            ONLINE,
+            scenario.catalogue.needs,
+            scenario.capacities,
+            nodes=FEW,
+            head=d.head,
+            after=d.after,
+            without=d.without,
+            values=self.values[None, None],
+            price=self.price[None],
+            slack=self.slack,
+            saves=self.saves,
+        )
+        return tables, len(trace)
+
+    def decide(self, decision: Decision) -> Deployment:
+        """The deployment of least expected cost, bool (I,)."""
+        d, needs = self.deployments, decision.needs
         best = d.best_decision(self.values, self.price, d.state(decision.deployed), decision.requested, self.slack)
         chosen = d.members[best].copy()
         chosen[decision.requested] = True
-        others = self.others[decision.deployed[self.others]]
+        others = np.flatnonzero(decision.deployed & ~np.isnan(self.saves))
         if len(others):
-            needs = decision.prices.needs
-            free = decision.prices.capacities - needs @ chosen
+            free = decision.capacities - needs @ chosen
             chosen[others], _ = best_subset(self.saves[others], np.ascontiguousarray(needs[:, others]), free)
         return chosen
 
 
-def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float, np.ndarray]:
+def _least_average_cost(d: Deployments, missed: Floats, paid: Floats, held: Floats, left: Floats) -> tuple[float, np.ndarray]:
     """The least average cost of a request, NaN if it did not converge, and the relative values of the states (S,).
 
     By state: `missed` (S, I), the probability of a miss for each model; `paid`, what misses cost a request before the choice;
@@ -156,12 +199,12 @@ def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float
     wait = 1 / np.where(final, 1.0, asked)  # mean number of requests up to and including the next miss
     chance, spent = missed * wait[:, None], (paid + (1 - asked) * held) * wait
     scale = TOLERANCE * (np.abs(held).max() + paid.max())
-    tables = (d.after, d.without, chance, spent, wait, held, left)
+    tables = (d.after, d.first, d.subsets, chance, spent, wait, held, left)
     cheapest, others = held[final].min(initial=np.inf), missed.any(axis=0).sum() > 1
-    cost = _iterate(*tables, values, final, np.nan, scale, MOST_SWEEPS) if others else np.inf
+    cost = _iterate(*tables, values, final, np.nan, scale, MOST_ROUNDS) if others else np.inf
     if cheapest < cost:
         values[:] = 0
-        cost = _iterate(*tables, values, final & (held > cheapest), cheapest, scale, MOST_SWEEPS)
+        cost = _iterate(*tables, values, final & (held > cheapest), cheapest, scale, MOST_ROUNDS)
         values[final & (held > cheapest)] = np.inf
     else:
         values[final] = np.inf
@@ -169,31 +212,34 @@ def _least_average_cost(d: Deployments, missed, paid, held, left) -> tuple[float
 
 
 @njit(cache=True)
-def _iterate(after, without, chance, spent, wait, held, left, values, barred, cost, tolerance, sweeps):
+def _iterate(after, first, subsets, chance, spent, wait, held, left, values, barred, cost, tolerance, rounds):  # noqa: C901, PLR0912, a compiled kernel
     """Value iteration from miss to miss, into `values`; returns the least average cost of a request, NaN if it did not converge.
 
     By state: `chance` (S, I) of the model that the next miss is for, `wait` in requests and `spent` until then. With a trial cost c
     charged for every request, a round from miss to miss gains phi(c) in value, which is concave and zero at the least
     average cost; c follows the secant of phi. What each state gains over its wait bounds the least average cost from both sides.
-    With a final state to end in, c is its `cost`, known beforehand. No decision leads to a `barred` state.
+    With a final state to end in, c is its `cost`, known beforehand. No decision leads to a `barred` state. Between rounds the
+    decisions stay fixed for EVALUATIONS cheaper sweeps (modified policy iteration).
     """
     states, models = after.shape
-    known = cost == cost
+    known = not np.isnan(cost)
     trial, before, gained = (cost if known else 0.0), np.nan, np.nan
     worth, best, change = np.empty(states), np.empty((states, models)), np.zeros(states)
-    for _ in range(sweeps):
+    choice = np.zeros((states, models), dtype=np.int32)  # the state that the best decision leads to
+    for number in range(rounds):
         for state in range(states):
             worth[state] = np.inf if barred[state] else held[state] + values[state] - left[state]
         low, high, least, most = np.inf, -np.inf, np.inf, -np.inf
         for state in range(states):
-            row = best[state]  # of the least worth after each request, over all subsets that may stay
+            row, chosen = best[state], choice[state]  # of the least worth after each request, over all subsets that may stay
             for r in range(models):
-                row[r] = worth[after[state, r]] if after[state, r] >= 0 else np.inf
-            for subset in without[state]:
-                if subset != state:
-                    other = best[subset]
-                    for r in range(models):
-                        row[r] = other[r] if other[r] < row[r] else row[r]
+                chosen[r] = after[state, r]
+                row[r] = worth[chosen[r]] if chosen[r] >= 0 else np.inf
+            for place in range(first[state], first[state + 1]):
+                other, another = best[subsets[place]], choice[subsets[place]]
+                for r in range(models):
+                    if other[r] < row[r]:
+                        row[r], chosen[r] = other[r], another[r]
             value, stays = spent[state] - trial * wait[state], True
             for r in range(models):
                 if chance[state, r] > 0:
@@ -215,4 +261,17 @@ def _iterate(after, without, chance, spent, wait, held, left, values, barred, co
             slope = (gain - gained) / (trial - before)
             before, gained = trial, gain
             trial += gain if not slope < -1e-3 else -gain / slope
+        for _ in range(EVALUATIONS if number else 0):
+            for state in range(states):
+                worth[state] = np.inf if barred[state] else held[state] + values[state] - left[state]
+            for state in range(states):
+                value, stays = spent[state] - trial * wait[state] - values[state], True
+                for r in range(models):
+                    if chance[state, r] > 0:
+                        value += chance[state, r] * worth[choice[state, r]]
+                        stays = False
+                change[state] = 0.0 if stays else value
+            base = 0.0 if known else change[0]
+            for state in range(states):
+                values[state] += 0.75 * (change[state] - base)
     return np.nan

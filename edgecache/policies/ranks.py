@@ -23,7 +23,7 @@ from numba import njit
 
 from ..errors import InputError, PolicyError
 from ..listing import POLICY_TABLE
-from .contract import RANK_TYPE, chance
+from .contract import RANK_TYPE, uniform
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class EvictionPolicy:
     queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
     rank: Callable | None = None  # compiled to decision.RANK_TYPE
     offline: bool = False  # may the rank ask for the future, a model's `next_request`?
+    rising: bool = False  # is the rank a whole number that changes at the model's own requests alone, and only rises?
 
     @property
     def knows(self) -> str:
@@ -67,14 +68,14 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
 
 
 @njit(RANK_TYPE, cache=True)
-def front(model, server):
-    """The rank of a policy that has none."""
+def constant_rank(model, server):
+    """Rank every model alike: evict in the order of the queue (FIFO, LRU)."""
     return 0.0
 
 
 @njit(RANK_TYPE, cache=True)
 def _random(model, server):
-    return chance(server.seed + np.uint64(server.clock), model.index)
+    return uniform(server.seed + np.uint64(server.clock), model.index)
 
 
 @njit(RANK_TYPE, cache=True)
@@ -157,20 +158,20 @@ def _belady_cost(model, server):
     return model.fetch_delay_s / (model.share * (model.next_request - server.clock))
 
 
-def _listed(name: str, rank: Callable | None = None, queue: str = "request") -> EvictionPolicy:
+def _listed(name: str, rank: Callable | None = None, queue: str = "request", rising: bool = False) -> EvictionPolicy:
     """A policy of POLICY_TABLE with its rank."""
     entry = POLICY_TABLE[name]
-    return EvictionPolicy(name, entry.label, entry.about, queue, rank, offline=entry.knows == "future")
+    return EvictionPolicy(name, entry.label, entry.about, queue, rank, offline=entry.knows == "future", rising=rising)
 
 
 EVICTION_POLICIES = (
     _listed("random", _random),
     _listed("fifo", queue="deployment"),
     _listed("lru"),
-    _listed("lfu", _lfu),
-    _listed("lfu-in-cache", _lfu_in_cache),
-    _listed("lfu-da", _lfu_da),
-    _listed("lru-2", _lru_2),
+    _listed("lfu", _lfu, rising=True),
+    _listed("lfu-in-cache", _lfu_in_cache, rising=True),
+    _listed("lfu-da", _lfu_da, rising=True),
+    _listed("lru-2", _lru_2, rising=True),
     _listed("hyperbolic", _hyperbolic),
     _listed("gdsf", _gdsf),
     _listed("greedy-dual", _greedy_dual),

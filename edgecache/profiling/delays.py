@@ -1,7 +1,7 @@
-"""Service delays over load-offload cycles (Section II-B of the paper): tidy records, drawn from a catalogue or measured elsewhere.
+"""Service delays over load-offload cycles (Section II-B of the paper): tidy records, drawn from a catalogue or measured.
 
-Records have one row a phase: `service`, `cycle`, `execution` (0 is the first after loading), `phase` and `wall_s`. The first
-execution of a cycle has the phases transmission, io and inference, the others inference alone. Any such table draws Fig. 1.
+Records have one row per phase: `service`, `cycle`, `execution` (0 is the first after loading), `phase` and `wall_s`. The first
+execution of a cycle has the phases transmission, io and inference, the others only inference. Such a table draws Fig. 1.
 """
 
 import numpy as np
@@ -23,10 +23,10 @@ def draw_records(
     executions: int = 10,
     spread: float = 0.1,
 ) -> pd.DataFrame:
-    """Records drawn around the catalogue's delays, not measured: each phase log-normal of that median and of sigma `spread`.
+    """Draw records around the catalogue's delays: each phase is log-normal with that median and sigma `spread`.
 
-    Transmission is (4), io (5) and inference (6) for a model that is not deployed; s. Raises InputError for counts below 1 or a
-    negative spread.
+    Transmission, io and inference are equations (4), (5) and (6) for a model that is not deployed; s. Raises InputError for counts
+    below 1 or a negative spread.
     """
     for name, value, least in (("cycles", cycles, 1), ("executions", executions, 1), ("spread", spread, 0)):
         if not value >= least:
@@ -50,7 +50,7 @@ def draw_records(
 
 
 def service_delays(records: pd.DataFrame) -> pd.DataFrame:
-    """Per service and kind (first, preloaded): medians of the phases and the total, its 5th and 95th percentile; s."""
+    """Compute the medians of phases and total, and the total's 5th and 95th percentile, per service and kind of delay; s."""
     kind = np.where(records["execution"] == 0, "first", "preloaded")
     records = records.assign(kind=pd.Categorical(kind, ["first", "preloaded"]))
     by_kind = records.groupby(["service", "kind"], sort=False, observed=True)

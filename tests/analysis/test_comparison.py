@@ -147,13 +147,13 @@ def test_differences_without_a_request_a_cost_or_a_policy_are_not_numbers_and_wa
 def test_the_ranking_says_who_costs_least_and_with_whom_users_wait_least():
     rows = [row("lru", 15.0, 2.0), row("clairvoyant", 5.0, 0.1), row("ga", 10.0, 3.0), row("lfu", 11.0, 2.5)]
     assert ranking(table(*rows)) == (
-        "Proposed (GA) costs least, 10 a slot; then LFU (+10%), LRU (+50%). "
+        "Proposed (GA) costs least, 10 per slot; then LFU (+10%), LRU (+50%). "
         "Users wait least with LRU, 2 s, and longest with Proposed (GA), 3 s."
     )
 
 
 def test_the_ranking_of_one_policy_or_of_none_stands_alone():
-    assert ranking(table(row("clairvoyant", 1.0), row("lru", 1.5))) == "LRU costs least, 1.5 a slot."
+    assert ranking(table(row("clairvoyant", 1.0), row("lru", 1.5))) == "LRU costs least, 1.5 per slot."
     assert ranking(table(row("clairvoyant", 1.0))) == ""
 
 
@@ -176,10 +176,11 @@ def test_scarcity_names_the_resource_that_most_often_had_no_room():
     rows = [row("lru", 1.0, misses=10, crowded_gpu_memory_gb=6, crowded_storage_gb=1), row("clairvoyant", 1.0, misses=90)]
     rows += [row("ga", 1.0, misses=10, crowded_gpu_memory_gb=2, crowded_power_kw=3)]
     assert scarcity(table(*rows)) == (
-        "What limits this server is its GPU memory: it had no room for the requested model at 40% of the misses, "
-        "storage at 5% and power at 15%."
+        "GPU memory limits this server: at 40% of the misses it had no room for the requested model (storage: 5%, power: 15%)."
     )
-    assert scarcity(table(row("lru", 1.0, crowded_storage_gb=5))).startswith("What limits this server is its storage")
+    assert scarcity(table(row("lru", 1.0, crowded_storage_gb=5))).startswith("Storage limits this server: at 50% ")
+    alike = row("lru", 1.0, crowded_storage_gb=5, crowded_power_kw=5)
+    assert scarcity(table(alike)).startswith("Storage and power limit this server: at 50% of the misses they had no room")
 
 
 def test_scarcity_says_where_nothing_is_scarce():
@@ -189,8 +190,12 @@ def test_scarcity_says_where_nothing_is_scarce():
 
 def test_a_server_too_small_for_what_is_asked_for_is_not_called_large_enough():
     scenario = Scenario(gpu_memory_gb=1, slots=30)  # one model fits, all others are the cloud's
-    said = scarcity(comparison({name: simulate(scenario, name) for name in ("lru", "ga")}))
-    assert "No resource is scarce" not in said and "cloud" in said
+    runs = {name: simulate(scenario, name) for name in ("lru", "ga")}
+    said, trace = scarcity(comparison(runs)), runs["lru"].trace
+    large = sum(scenario.catalogue.gpu_memory_gb[model] > 1 for model in trace.model)
+    assert "No resource is scarce" not in said and 0 < large < len(trace)
+    assert said.startswith(f"{large} of {len(trace)} requests ({large / len(trace):.0%}) are for models that do not even fit")
+    assert "The cloud serves them; neither cost nor delay counts them. For the others no resource is scarce: " in said
 
 
 def test_a_change_says_who_moved_who_changed_most_and_who_least_and_why():
@@ -202,10 +207,10 @@ def test_a_change_says_who_moved_who_changed_most_and_who_least_and_why():
     )
     assert change(now, before) == (
         "The ranking by cost changes: Proposed (GA) from 2 to 1, LRU from 1 to 2. "
-        "LRU changes most: it keeps 60 GB of storage instead of 50, 9 GB of GPU memory instead of 8; "
-        "what it keeps costs 3 more a slot, what it evicts 1 more, and its users wait 5 s instead of 4. "
-        "Proposed (GA) changes least: it keeps 3 GB of storage instead of 1, 2 GB of GPU memory instead of 1; "
-        "what it keeps costs 1 less a slot, what it evicts 1.5 more, and its users wait 2 s instead of 1."
+        "LRU changes most: it holds 60 GB of storage instead of 50, 9 GB of GPU memory instead of 8. "
+        "Per slot its resource cost is 3 higher, its switching cost 1 higher; its users wait 5 s instead of 4. "
+        "Proposed (GA) changes least: it holds 3 GB of storage instead of 1, 2 GB of GPU memory instead of 1. "
+        "Per slot its resource cost is 1 lower, its switching cost 1.5 higher; its users wait 2 s instead of 1."
     )
 
 
@@ -213,7 +218,7 @@ def test_a_change_says_what_stays_and_what_does_not_change():
     before, now = table(row("lru", 10.0), row("ga", 5.0)), table(row("lru", 11.0), row("ga", 5.0))
     said = change(now, before)
     assert said.startswith("The ranking by cost stays as it was. LRU changes most: ")
-    assert said.endswith("Proposed (GA) does not change: it keeps 1 GB of storage and 1 GB of GPU memory as before.")
+    assert said.endswith("Proposed (GA) does not change: it holds 1 GB of storage and 1 GB of GPU memory as before.")
     assert change(before, before) == "The ranking by cost stays as it was. No cost changes."
     free = table(row("lru", 0.0), row("ga", 0.0))
     assert change(free, free) == "The ranking by cost stays as it was. No cost changes."
@@ -245,7 +250,7 @@ def test_a_change_says_no_nan_where_no_one_asks_any_more():
         assert said and "nan" not in said
 
 
-@pytest.mark.parametrize("seed, replication", [(0, 0), (3, 1)])
+@pytest.mark.parametrize(("seed", "replication"), [(0, 0), (3, 1)])
 def test_the_evolution_of_every_decision_is_the_one_that_the_run_decided_by(seed, replication):
     run = simulate(Scenario(slots=12, w2=0.02), "ga", seed, replication=replication)
     missed = np.flatnonzero(run.outcome == MISS)
@@ -273,3 +278,11 @@ def test_an_evolution_is_of_a_miss_of_the_ga():
     for wrong, request in ((run, hit), (simulate(Scenario(slots=12), "lru", 0), 0), (run, len(run.trace)), (run, -1)):
         with pytest.raises(InputError, match="no decision of the GA"):
             evolution(wrong, request, 0)
+
+
+def test_where_the_delay_over_all_requests_is_there_the_sentences_take_it():
+    rows = [row("lru", 1.0, 2.0, service_delay_all_s=9.0, cloud_requests=5), row("ga", 2.0, 4.0, service_delay_all_s=8.0)]
+    assert ranking(table(*rows)).endswith("Users wait least with Proposed (GA), 8 s, and longest with LRU, 9 s.")
+    assert "The cloud serves them; the cost does not count them." in scarcity(table(*rows))
+    before = table(row("lru", 1.5, 3.0, service_delay_all_s=7.0), row("ga", 2.0, 4.0, service_delay_all_s=8.0))
+    assert "its users wait 9 s instead of 7." in change(table(*rows), before)

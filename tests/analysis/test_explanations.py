@@ -1,8 +1,9 @@
 """Explanations: every decision as the policy met it, its alternatives and what was scarce, against plain Python and by hand."""
 
 import itertools
-from xml.etree import ElementTree
 from collections import Counter
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.cases import KeepWhatFits, equal_catalogue, make_catalogue, make_trace, one_each, random_readings, random_scenario
 
 from edgecache import GA, POLICIES, Exact, InputError, Scenario, explain, sample_catalogue, simulate
-from edgecache.analysis.explanations import ALL_SUBSETS
+from edgecache.analysis.alternatives import ALL_SUBSETS
 
 POLICIES_EXPLAINED = [
     "random", "lru", "gdsf", "belady-cost", "ga", "exact",
@@ -110,10 +111,8 @@ def test_the_decision_is_the_one_that_the_policy_met(planner, seed):
     assert len(rebuilt) == len(witness.decisions) > 3
     for ours, met in zip(rebuilt, witness.decisions, strict=True):
         assert (ours.requested, ours.clock, ours.slot) == (met.requested, met.clock, met.slot)
-        for name in ("deployed", "requests", "eviction_cost", "holding_cost", "leaving_cost"):
+        for name in ("deployed", "requests", "eviction_cost", "holding_cost", "leaving_cost", "needs", "capacities"):
             assert_array_equal(getattr(ours, name), getattr(met, name), err_msg=name)
-        for name in ("switching_delay_s", "needs", "capacities", "popularity"):
-            assert_array_equal(getattr(ours.prices, name), getattr(met.prices, name), err_msg=name)
         assert ours.scenario == met.scenario
 
 
@@ -219,6 +218,140 @@ def test_eight_deployed_models_have_every_alternative_and_nine_have_not():
     assert run.deployments[-1].all()
 
 
+# ---- reasons: what the policy saw
+
+
+RANKS = {
+    "lfu": lambda m, server: m.in_cache if server.lfu == "in_cache" else m.requests,
+    "lfu-in-cache": lambda m, server: m.in_cache,
+    "lfu-da": lambda m, server: m.aging + m.in_cache,
+    "gdsf": lambda m, server: m.aging + m.in_cache / m.share,
+    "greedy-dual": lambda m, server: m.aging + m.in_cache * m.fetch / m.share,
+    "lru-2": lambda m, server: m.previous,
+    "hyperbolic": lambda m, server: m.in_cache / (server.clock - m.since),
+    "cremebrulee": lambda m, server: m.requests / server.clock * m.fetch / m.share,
+    "belady": lambda m, server: -m.following,
+    "belady-cost": lambda m, server: m.fetch / (m.share * (m.following - server.clock)),
+}
+
+
+def plain_ranks(run):
+    """At each miss the rank of each deployed model by name, by the formulas that the policies' docstrings cite."""
+    s, c, trace, rank = run.scenario, run.scenario.catalogue, run.trace, RANKS[run.policy]
+    capacity = (s.storage_gb, s.gpu_memory_gb, s.power_budget_kw)
+    models = [
+        SimpleNamespace(
+            requests=0, last=0, share=max(np.divide(needs, capacity)), fetch=8 * needs[0] / s.bandwidth_gbps + c.io_delay_s[i]
+        )
+        for i, needs in enumerate(zip(c.size_gb, c.gpu_memory_gb, c.power_kw, strict=True))
+    ]  # fmt: skip
+    deployed, aging, evictions = set(), 0.0, run.evictions.tolist()
+    for clock, requested in enumerate(trace.model.tolist(), start=1):
+        models[requested].requests += 1
+        if run.outcome[clock - 1] == 0:
+            for i in deployed:
+                models[i].following = next((n for n in range(clock + 1, len(trace) + 1) if trace.model[n - 1] == i), 2**62)
+            ranks = {i: rank(models[i], SimpleNamespace(clock=clock, lfu=s.lfu)) for i in deployed}
+            yield clock - 1, {c.services[i]: value for i, value in ranks.items()}
+            for _, gone, _ in [eviction for eviction in evictions if eviction[0] == clock]:
+                aging = ranks[gone]
+                deployed.remove(gone)
+            deployed.add(requested)
+            models[requested].in_cache, models[requested].since = 0, clock
+        if requested in deployed:
+            model = models[requested]
+            model.in_cache, model.previous, model.last, model.aging = model.in_cache + 1, model.last, clock, aging
+
+
+def explained(run, request):
+    """The explanation of the slot of a request, made once."""
+    slot = int(run.trace.slot[request])
+    if (id(run), slot) not in EXPLAINED:
+        EXPLAINED[id(run), slot] = explain(run, slot)  # it keeps the run, and so its id
+    return EXPLAINED[id(run), slot]
+
+
+EXPLAINED = {}
+RANKED = [name for name, policy in POLICIES.items() if getattr(policy, "rank", None) and name != "random"]
+
+
+@pytest.mark.parametrize("policy", RANKED)
+def test_ranks_are_those_of_the_formulas_and_the_lowest_are_evicted(policy):
+    chosen = 0
+    for seed in range(4):
+        run = random_run(policy, seed, models=9)
+        for request, ranks in plain_ranks(run):
+            table = explained(run, request).reasons
+            table = table[table["request"] == request]
+            assert sorted(table["model"]) == sorted(ranks) and table["rank"].is_monotonic_increasing
+            assert_allclose(table["rank"].astype(float), [ranks[name] for name in table["model"]], rtol=1e-6)
+            assert not table["evicted"].astype(int).diff().gt(0).any(), "one is evicted that ranks above one that stays"
+            chosen += 0 < table["evicted"].sum() < len(table)
+    assert chosen > 5
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_reasons_have_the_last_use_and_the_costs_of_every_deployed_model(policy):
+    if policy not in RANKED:
+        assert "rank" not in explain(simulate(Scenario(slots=4), policy), 0).reasons
+    run = random_run(policy, 3)
+    events = run.events
+    for request, requested, deployed, evicted in itertools.islice(misses(run), 30):
+        table = explained(run, request).reasons
+        table = table[table["request"] == request]
+        leaving, holding = plain_costs(run, request)
+        assert set(table["model"]) == deployed and set(table["model"][table["evicted"]]) == evicted
+        for row in table.itertuples():
+            asked = events[(events["model"] == row.model) & (events["request"] < request)]
+            assert row.requested == requested and row.requests == len(asked)
+            assert (row.last_request, row.last_slot) == (asked["request"].iloc[-1], asked["slot"].iloc[-1])
+            assert row.deployed_since == asked["request"][~asked["hit"]].iloc[-1]
+            assert_allclose([row.eviction_cost, row.holding_cost], [leaving[row.model], holding[row.model]])
+        if policy in ("lru", "fifo"):
+            queue = table["last_request" if policy == "lru" else "deployed_since"]
+            assert queue.is_monotonic_increasing and not table["evicted"].astype(int).diff().gt(0).any()
+
+
+SEEN = {
+    "lru": "lru goes by the last request, the earliest first: b (request 1, slot 1), evicted; a (request 2, slot 2), kept.",
+    "fifo": "fifo goes by the deployment, the earliest first: a (since request 0), evicted; b (since request 1), kept.",
+    "lfu": "lfu goes by the number of requests, the fewest first: b (1), evicted; a (2), kept.",
+    "belady": "belady goes by the next request, the furthest first: b (never), evicted; a (request 4), kept.",
+    "hyperbolic": "hyperbolic goes by its rank, the lowest first: b (0.5), evicted; a (0.6667), kept.",
+    "random": "random evicts at random.",
+    # 4 (1 + 1) / (4 + 3), and 4 (2 + 1) / (4 + 3), against 4 x 0.01
+    "exact": "Evicting each model costs, against holding it: b (1.143 against 0.04), evicted; a (1.714 against 0.04), kept.",
+}
+
+
+@pytest.mark.parametrize("policy", SEEN)
+def test_a_decision_by_hand_says_first_what_has_no_room_and_how_the_policy_sees_each_model(policy):
+    c = make_catalogue(a=(2, 2, 0.1, 1, 1), b=(2, 2, 0.1, 1, 1), c=(2, 2.5, 0.1, 1, 1))
+    scenario = Scenario(c, storage_gb=5.5, gpu_memory_gb=5, w2=0.01, bandwidth_gbps=8.0, slots=5)
+    explanation = explain(simulate(scenario, policy, trace=one_each(3, [0, 1, 0, 2, 0])), 3)
+    lacking = "storage: 4 GB held + 2 GB requested > 5.5 GB; GPU memory: 4 GB held + 2.5 GB requested > 5 GB."
+    first = f"Request 3 for c, a miss. There is no room. {lacking}\n{SEEN[policy]}\n{policy} evicted "
+    assert first in str(explanation)
+    assert first.replace("\n", "<br/>").replace(">", "&gt;").replace("<br/&gt;", "<br/>") in explanation._repr_html_()
+    assert set(explanation.alternatives["without_room"]) == {"storage; GPU memory"}
+
+
+def test_where_there_is_room_an_eviction_policy_needs_no_reason_and_nothing_deployed_none():
+    run = simulate(Scenario(equal_catalogue(3), slots=3), "lru", trace=one_each(3, [0, 1, 2]))
+    for slot in range(3):
+        explanation = explain(run, slot)
+        said = f"Request {slot} for m{slot}, a miss. There is room for it beside all deployed models.\nlru evicted nothing"
+        assert said in str(explanation)
+        assert len(explanation.reasons) == slot and not explanation.reasons["evicted"].any()
+
+
+def test_a_long_list_of_models_is_cut_short_after_those_evicted():
+    run = simulate(Scenario(equal_catalogue(12), storage_gb=11, slots=12), KeepWhatFits(), trace=one_each(12, range(12)))
+    text = str(explain(run, 11))
+    assert text.split("holding it: ")[1].partition("\n")[0].count("; ") == 9 and "; and 2 more, kept." in text
+    assert "m10 (" in text and "), evicted; and" in text, "the evicted one is named, however far behind"
+
+
 # ---- resources
 
 
@@ -240,6 +373,10 @@ def test_resources_are_what_more_of_each_would_save():
                 saves = least - min(map(sum, every_choice(run, request, requested, deployed, more).values()))
                 assert (row.step, row.capacity) == (step, pytest.approx(capacity[resource]))
                 assert row.used == pytest.approx(used[resource])
+                held, asked = needs_of(run, deployed)[place], needs_of(run, [requested])[place]
+                assert (row.held, row.asked) == (pytest.approx(held), pytest.approx(asked))
+                lacks = held + asked > capacity[resource] * (1 + 1e-9)
+                assert row.short_by == (pytest.approx(held + asked - capacity[resource]) if lacks else 0)
                 assert row.saves == pytest.approx(saves, rel=1e-6, abs=1e-9 * max(least, 1)) and row.saves >= 0
                 assert row.binding == (saves > 1e-9 * least)
                 seen[resource, bool(row.binding)] += 1
@@ -306,7 +443,7 @@ def test_a_slot_without_decisions_names_the_nearest():
     for slot in (2, 3, 6, 8):
         explanation = explain(run, slot)
         assert explanation.decisions == () and len(explanation.alternatives) == len(explanation.resources) == 0
-        for table in ("alternatives", "resources"):
+        for table in ("reasons", "alternatives", "resources"):
             assert list(getattr(explanation, table)) == list(getattr(explain(run, 1), table))
     assert [len(explain(run, slot).decisions) for slot in range(9)] == [1, 1, 0, 0, 0, 1, 0, 1, 0]
 
@@ -363,10 +500,10 @@ def test_text_and_html_have_the_essentials():
     for shown in (text, html):
         assert f"Slot {slot}, policy lru: requests {(run.trace.slot == slot).sum()}, " in shown
         for (request, requested, deployed, evicted), row in zip(here, own.itertuples(), strict=True):
-            went = "; ".join(name for name in run.scenario.catalogue.services if name in evicted) or "nothing"
-            assert f"Request {request} for {requested}, a miss. lru evicted {went}" in shown
-            assert f"cost {row.cost:.4g} = switching {row.switching_cost:.4g} + resources {row.resource_cost:.4g}" in shown
-            told = f"{row.excess:.4g} less" if row.excess else "no alternative is cheaper"
+            went = ", ".join(name for name in run.scenario.catalogue.services if name in evicted) or "nothing"
+            assert f"Request {request} for {requested}, a miss. " in shown and f"lru evicted {went} and kept " in shown
+            assert f"That costs {row.cost:.4g} = switching {row.switching_cost:.4g} + resources {row.resource_cost:.4g}" in shown
+            told = f"{row.excess:.4g} less" if row.excess else "No alternative is cheaper"
             assert told in shown.split(f"Request {request} ")[1].split("Request")[0] and deployed
         assert "storage" in shown and "of 120 GB" in shown and "of 0.7 kW" in shown
     page = ElementTree.fromstring(f"<div>{html}</div>")  # well-formed, with a table a decision

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from support.cases import hard_decision, make_catalogue, make_decision
 
 from edgecache import GA, Exact, InputError, OptimalOnline, Scenario, sample_catalogue, simulate, sweep
-from edgecache.analysis.gaps import PARTS, certificate, decisions_met, reached, scarcity, split_gap
+from edgecache.analysis.gaps import PARTS, capacity_map, certificate, decisions_met, optimal_share, split_gap
 from edgecache.demand import random_stream, zipf_popularity
 from edgecache.results import MISS
 
@@ -151,7 +151,7 @@ def test_certificate_of_a_decision_that_needs_no_search():
     assert list(found.itertuples(index=False, name=None)) == [(1, 2.0, 50.0), (0, 1.0, 50.0)]
 
 
-def test_reached_by_hand():
+def test_optimal_share_by_hand():
     certificates = pd.DataFrame(
         {
             "deployed": [3, 3, 5, 6, 2],
@@ -160,15 +160,15 @@ def test_reached_by_hand():
             "case": ["b", "b", "b", "b", "a"],
         }
     )
-    found = reached(certificates, GA(population=4, generations=2, convergence=0))
+    found = optimal_share(certificates, GA(population=4, generations=2, convergence=0))
     assert list(found.columns) == ["case", "decisions", "enumeration", "evaluations", "optimal"]
     expected = [("b", 4, 20.0, 4, 0.25), ("b", 4, 20.0, 8, 0.5), ("b", 4, 20.0, 12, 0.75)]
     expected += [("a", 1, 4.0, 4, 1.0), ("a", 1, 4.0, 8, 1.0), ("a", 1, 4.0, 12, 1.0)]
     assert list(found.itertuples(index=False, name=None)) == expected
 
 
-def test_reached_goes_over_every_generation_of_the_default():
-    found = reached(pd.DataFrame({"case": ["a"], "enumeration": [2.0], "evaluations": [100.0]}))
+def test_optimal_share_goes_over_every_generation_of_the_default():
+    found = optimal_share(pd.DataFrame({"case": ["a"], "enumeration": [2.0], "evaluations": [100.0]}))
     assert found["evaluations"].tolist() == list(range(50, 2600, 50))
     assert found["optimal"].tolist() == [0.0] + [1.0] * 50
 
@@ -191,7 +191,7 @@ LIMITS = {"storage_gb": (7.9, 9.0, 1.0), "gpu_memory_gb": (9.0, 3.9, 1.0), "ener
 def test_the_limit_that_keeps_one_of_two_models_away_binds_by_hand(binding, goal):
     """With room for one of two, popular 2/3 and 1/3, each change of mind misses: 2 * 2/3 * 1/3 of 3 requests a slot, 5 s each."""
     storage, gpu_memory, power = LIMITS[binding]
-    found = scarcity([storage], [gpu_memory], two_alike(energy_capacity_kw=power), goal=goal, popularities=2, jobs=1)
+    found = capacity_map([storage], [gpu_memory], two_alike(energy_capacity_kw=power), goal=goal, popularities=2, jobs=1)
     assert list(found.columns) == ["storage_gb", "gpu_memory_gb", "resource", "share", "binding"]
     assert found["resource"].tolist() == list(LIMITS) and set(found["storage_gb"]) == {storage}
     assert dict(zip(found["resource"], found["binding"], strict=True)) == {name: name == binding for name in LIMITS}
@@ -202,27 +202,27 @@ def test_the_limit_that_keeps_one_of_two_models_away_binds_by_hand(binding, goal
 
 def test_nothing_binds_where_two_limits_do_together_or_none_does():
     """Lifting one of two that bind alike helps nobody; and where all fits there is nothing to lift."""
-    assert not scarcity([7.9], [3.9], two_alike(), popularities=1, jobs=1)["binding"].any()
-    assert not scarcity([8.0], [4.0], two_alike(), popularities=1, jobs=1)["binding"].any()
+    assert not capacity_map([7.9], [3.9], two_alike(), popularities=1, jobs=1)["binding"].any()
+    assert not capacity_map([8.0], [4.0], two_alike(), popularities=1, jobs=1)["binding"].any()
 
 
 def test_costs_that_do_not_compare_are_refused():
     with pytest.raises(InputError, match="resource_unit is 'capacity'"):
-        scarcity([7.9], [9.0], two_alike(resource_unit="capacity"), jobs=1)
-    found = scarcity([7.9], [9.0], two_alike(resource_unit="capacity"), goal="delay", popularities=1, jobs=1)
+        capacity_map([7.9], [9.0], two_alike(resource_unit="capacity"), jobs=1)
+    found = capacity_map([7.9], [9.0], two_alike(resource_unit="capacity"), goal="delay", popularities=1, jobs=1)
     assert_allclose(found["share"], [1, 0, 0])  # resources do not count
 
 
 def test_a_server_too_large_for_the_best_online_policy_is_refused():
     scenario = Scenario(sample_catalogue(40, np.random.default_rng(0)))
     with pytest.raises(InputError, match=r"60 GB, .* is too large for optimal-online"):
-        scarcity([60.0], [3.0], scenario, popularities=1, jobs=1)
+        capacity_map([60.0], [3.0], scenario, popularities=1, jobs=1)
 
 
 def test_scarcity_is_what_lifting_each_limit_saves():
     scenario = Scenario(sample_catalogue(6, np.random.default_rng(4)), w2=0.02, arrival_rate=2.0, energy_capacity_kw=0.9)
     c, storage_gb, gpu_memory_gb = scenario.catalogue, [50.0, 110.0], [6.0, 12.0]
-    found = scarcity(storage_gb, gpu_memory_gb, scenario, popularities=3, seed=8, jobs=1)
+    found = capacity_map(storage_gb, gpu_memory_gb, scenario, popularities=3, seed=8, jobs=1)
     orders = [np.random.default_rng(random_stream(8, k)).permutation(zipf_popularity(6, scenario.zipf)) for k in range(3)]
 
     def average(**server):

@@ -1,6 +1,8 @@
 """The search: what is best and closest on tables worked by hand, what decides a claim where the truth is known, and the whole."""
 
+import dataclasses
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,13 +13,22 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 from SALib.analyze import rbd_fast
 
-import edgecache
-from edgecache import READINGS, InputError, batch
-from edgecache.claims import design as readings
-from edgecache.claims import ledger, search
-from edgecache.claims.design import MEASURES, PARAMETERS, RANGES, SLACKS, SWITCHES, design, judged, read_readings
-from edgecache.claims.search import best, closest, fingerprint, sensitivity
+from edgecache import READINGS, InputError, costs
+from edgecache.claims import design, ledger, search
+from edgecache.claims.design import (
+    MEASURES,
+    PARAMETERS,
+    RANGES,
+    SLACKS,
+    SWITCHES,
+    judge_reading,
+    latin_hypercube,
+    read_readings,
+    scenario_of,
+)
+from edgecache.claims.search import best_readings, closest_reading, fingerprint, sensitivity
 from edgecache.claims.statements import CLAIMS, VERDICTS
+from edgecache.policies import POLICIES
 
 QUIET = {"jobs": 1, "progress": False}
 
@@ -25,15 +36,20 @@ QUIET = {"jobs": 1, "progress": False}
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory):
-    return search.search(100, work=tmp_path_factory.mktemp("work"), report=pytest.fail, **QUIET)
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def table(work):
+    return search.judge_design(100, work=work, report=pytest.fail, **QUIET)
 
 
 def test_the_table_is_the_design_and_what_it_was_judged(table):
     assert list(table.columns) == [*PARAMETERS, *SLACKS, *MEASURES, "held", "missed"]
-    assert_frame_equal(table[list(PARAMETERS)], design(100))
+    assert_frame_equal(table[list(PARAMETERS)], latin_hypercube(100))
     for number in (0, 7, 47):
-        found = judged(design(100).loc[number].to_dict())
+        found = judge_reading(latin_hypercube(100).loc[number].to_dict())
         assert_allclose(table.loc[number, [*SLACKS, *MEASURES]].to_numpy(dtype=float), found, rtol=1e-6)
 
 
@@ -48,20 +64,18 @@ def test_held_and_missed_are_those_of_the_slacks(table):
 @pytest.mark.parametrize(("count", "part"), [(0, "count is 0"), (-5, "-5"), (True, "True"), (50.0, "50.0"), (10**9, "at most")])
 def test_impossible_counts_are_refused_before_anything_is_written(tmp_path, count, part):
     with pytest.raises(InputError, match=part):
-        search.search(count, work=tmp_path / "work", **QUIET)
+        search.judge_design(count, work=tmp_path / "work", report=pytest.fail, **QUIET)
     assert not (tmp_path / "work").exists()
 
 
-@pytest.mark.parametrize("count", [20, 40])
-def test_the_search_ends_at_any_count_that_it_takes(tmp_path, monkeypatch, count):
+def test_the_search_ends_at_the_least_count_that_it_takes(tmp_path, monkeypatch):
     # the bias correction of RBD-FAST divides by nothing at some small counts
-    monkeypatch.setattr(search, "judged", made_up_result)
-    try:
-        shares = sensitivity(search.search(count, work=tmp_path, **QUIET))
-    except InputError as error:
-        assert "count" in str(error)
-    else:
-        assert shares["share"].between(0, 1).all()
+    monkeypatch.setattr(search, "judge_reading", made_up_result)
+    monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
+    judge = partial(search.judge_design, work=tmp_path, report=pytest.fail, **QUIET)
+    assert sensitivity(judge(search.LEAST))["share"].between(0, 1).all()
+    with pytest.raises(InputError, match="count of readings is 20"):
+        sensitivity(judge(20))
 
 
 def made_up_result(parameters):
@@ -75,9 +89,9 @@ def made_up_result(parameters):
 
 def test_the_best_hold_most_then_miss_least_then_come_first():
     table = pd.DataFrame({"held": [3, 5, 5, 4, 5, 5], "missed": [0.0, 0.2, 0.1, 0.0, 0.2, 0.3]}, index=[9, 8, 7, 6, 5, 4])
-    assert list(best(table).index) == [7, 8, 5, 4, 6, 9]
-    assert list(best(table, 2).index) == [7, 8]
-    assert list(best(table[::-1]).index) == [7, 5, 8, 4, 6, 9]
+    assert list(best_readings(table).index) == [7, 8, 5, 4, 6, 9]
+    assert list(best_readings(table, 2).index) == [7, 8]
+    assert list(best_readings(table[::-1]).index) == [7, 5, 8, 4, 6, 9]
 
 
 def again(**verdicts):
@@ -103,18 +117,18 @@ def test_the_closest_is_that_with(case):
     verdicts, catalogues, missed, expected = CLOSEST[case]
     table = pd.DataFrame({"catalogue": catalogues, "missed": missed})
     rows = again(**{f"r{number}": own for number, own in enumerate(verdicts)})
-    assert closest(table, rows) == expected
+    assert closest_reading(table, rows) == expected
 
 
-def test_only_readings_that_were_reconsidered_are_close():
+def test_only_readings_that_were_judged_again_are_close():
     table = pd.DataFrame({"catalogue": [0, 0, 0], "missed": [0, 1, 2]})
-    assert closest(table, again(r2="hf", r1="ff")) == 2
+    assert closest_reading(table, again(r2="hf", r1="ff")) == 2
 
 
 def test_without_the_shipped_catalogue_nothing_is_close():
     table = pd.DataFrame({"catalogue": [3, 0], "missed": [0, 0]})
     with pytest.raises(InputError, match="no reading with the shipped catalogue is among the best"):
-        closest(table, again(r0="hh"))
+        closest_reading(table, again(r0="hh"))
 
 
 # ---- second looks
@@ -126,31 +140,31 @@ def judged_by_size(parameters):
 
 
 def test_second_looks_are_in_the_order_asked_for_and_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
-    chosen = design(30).iloc[[7, 3, 12]]
-    found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+    monkeypatch.setattr(search, "_judged_again", judged_by_size)
+    chosen = latin_hypercube(30).iloc[[7, 3, 12]]
+    found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
     assert list(found["number"]) == [7, 3, 12] and list(found["effect"]) == list(chosen["w2"])
-    monkeypatch.setattr(search, "_reconsidered", pytest.fail)
+    monkeypatch.setattr(search, "_judged_again", pytest.fail)
     assert_frame_equal(
-        search.reconsider(chosen[::-1], work=tmp_path, report=pytest.fail, **QUIET)[::-1].reset_index(drop=True), found
+        search.judge_again(chosen[::-1], work=tmp_path, report=pytest.fail, **QUIET)[::-1].reset_index(drop=True), found
     )
 
 
 def test_second_looks_of_another_design_are_not_taken_for_these(tmp_path, monkeypatch):
     # reading 3 of 30 and reading 3 of 40 are different readings
-    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
+    monkeypatch.setattr(search, "_judged_again", judged_by_size)
     for count in (30, 40):
-        chosen = design(count).iloc[[3, 5]]
-        found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+        chosen = latin_hypercube(count).iloc[[3, 5]]
+        found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
         assert list(found["effect"]) == list(chosen["w2"]), f"of {count}"
 
 
 def test_a_second_look_is_a_ledger_of_the_ga_on_its_own_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2, 4))
-    chosen = design(24).iloc[[9]]
-    found = search.reconsider(chosen, work=tmp_path, report=pytest.fail, **QUIET)
-    scenario = readings.scenario_of(chosen.iloc[0].to_dict())
-    table = ledger.ledger(scenario, proposed="ga", looks=(2, 4), seed=2, **QUIET)
+    chosen = latin_hypercube(24).iloc[[9]]
+    found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
+    scenario = scenario_of(chosen.iloc[0].to_dict())
+    table = ledger.play_ledger(scenario, proposed="ga", looks=(2, 4), seed=2, **QUIET)
     assert list(found["claim"]) == list(SLACKS) and set(found["number"]) == {9}
     table = table[table["claim"].isin(SLACKS)].reset_index(drop=True)
     shared = [column for column in table if column in found]
@@ -158,40 +172,36 @@ def test_a_second_look_is_a_ledger_of_the_ga_on_its_own_seed(tmp_path, monkeypat
     assert_frame_equal(found[shared], table[shared])
 
 
-def streams_of(monkeypatch, stage):
-    """The keys (seed, stream) of all random numbers drawn at a stage."""
-    used = set()
+def test_no_two_stages_share_a_seed(monkeypatch):
+    """Below a seed the streams of replications, catalogues and policies differ; so no stage sees another's random numbers."""
+    used = {}
 
-    class Recorded(np.random.SeedSequence):
-        def generate_state(self, *arguments):
-            used.add((self.entropy, self.spawn_key))
-            return super().generate_state(*arguments)
+    def recorded(stage, place, name, number):
+        """Of a function that draws random numbers, the argument at that place is the seed."""
+        original = getattr(place, name)
 
-    for cached in (batch._draws, batch._luck, readings.catalogue_of, readings._random_catalogues):
-        cached.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(np.random, "SeedSequence", Recorded)
-        stage()
-    for cached in (batch._draws, batch._luck, readings.catalogue_of, readings._random_catalogues):
-        cached.cache_clear()
-    return used - {(0, ())}  # the seed of states that play nothing
+        def call(*arguments):
+            used.setdefault(stage, set()).add(arguments[number])
+            return original(*arguments)
 
+        return call
 
-def test_no_two_stages_share_a_stream_of_random_numbers(monkeypatch):
-    quick = partial(ledger.ledger, looks=(2, 3))
-    monkeypatch.setattr(search, "ledger", quick)
-    row = design(24).loc[9].to_dict() | {"catalogue": 0}
-    stages = {
-        "design": partial(design, 24),
-        "catalogues": partial(readings.catalogue_of, 1),
-        "search": partial(judged, row),
-        "second look": partial(search._reconsidered, row),
-        "ledger": partial(search._named, "literal"),
-    }
-    used = {name: streams_of(monkeypatch, stage) for name, stage in stages.items()}
-    assert all(used.values())
-    shared = {(a, b): used[a] & used[b] for a in used for b in used if a < b and used[a] & used[b]}
-    assert not shared
+    short = partial(ledger.play_ledger, proposed="exact")
+    monkeypatch.setattr(ledger, "play_ledger", lambda *given, **setting: short(*given, **setting | {"looks": (2,)}))
+    row = latin_hypercube(24).loc[9].to_dict() | {"catalogue": 0}
+    design._random_catalogues.cache_clear()
+    for stage, run in {
+        "design": lambda: (latin_hypercube(24), design.catalogue_of(1)),
+        "search": lambda: judge_reading(row, 1),
+        "second look": lambda: search._judged_again(row),
+        "ledger": lambda: search._named_ledger("literal"),
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(design, "random_generator", recorded(stage, design, "random_generator", 0))
+            for module in (design, ledger):
+                patch.setattr(module, "outcomes", recorded(stage, module, "outcomes", 4))
+            run()
+    assert [len(seeds) for seeds in used.values()] == [1] * 4 and len(set.union(*used.values())) == 4
 
 
 # ---- sensitivity, on tables whose truth is known
@@ -199,7 +209,7 @@ def test_no_two_stages_share_a_stream_of_random_numbers(monkeypatch):
 
 def synthetic(outcome, count=1500, seed=0):
     """A table of the search in which every claim and measure is an `outcome` of the design and of luck; luck first."""
-    table, rng = design(count), np.random.default_rng(seed)
+    table, rng = latin_hypercube(count), np.random.default_rng(seed)
     values = {name: outcome(table, rng) for name in (*SLACKS[:1], *MEASURES[:1])}
     rest = dict.fromkeys((*SLACKS[1:], *MEASURES[1:]), -1.0)
     return table.assign(**{name: np.asarray(value, dtype=np.float32) for name, value in (values | rest).items()})
@@ -293,29 +303,64 @@ def test_sensitivity_is_the_same_on_every_processor(monkeypatch):
 
 # ---- the fingerprint: what makes old results void
 
-PACKAGE = Path(edgecache.__file__).parent
+
+def edited(monkeypatch, old, new):
+    """Put the functions of an edited costs.py in place of the package's."""
+    source = Path(costs.__file__).read_text()
+    assert source.count(old) == 1
+    namespace = {"__name__": costs.__name__, "__package__": costs.__package__}
+    exec(compile(source.replace(old, new), costs.__file__, "exec"), namespace)
+    for name, value in namespace.items():
+        if getattr(value, "__module__", "") == costs.__name__:
+            monkeypatch.setattr(costs, name, value)
 
 
-@pytest.fixture
-def copied(tmp_path, monkeypatch):
-    """A copy of the package's source, of which the fingerprint is taken."""
-    shutil.copytree(PACKAGE, tmp_path / "edgecache", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(search.SHIPPED, tmp_path / "catalogue.csv")
-    monkeypatch.setattr(search, "__file__", str(tmp_path / "edgecache/claims/search.py"))
-    monkeypatch.setattr(search, "SHIPPED", tmp_path / "catalogue.csv")
-    return tmp_path
+def test_the_probes_have_every_word_of_every_switch():
+    probes = latin_hypercube(search.PROBES)
+    assert {name: set(probes[name]) for name in SWITCHES} == {name: set(READINGS[name]) for name in SWITCHES}
+    assert (probes["catalogue"] == 0).any() and (probes["catalogue"] > 0).any()
 
 
-def test_the_fingerprint_is_of_the_source_and_nothing_else(copied):
-    assert fingerprint.__wrapped__() == fingerprint() and len(fingerprint()) == 16
+def test_an_edited_docstring_keeps_the_fingerprint(monkeypatch):
+    assert len(fingerprint()) == 16
+    edited(monkeypatch, costs.switching_delay_s.__doc__, "Another sentence.")
+    assert costs.switching_delay_s.__doc__ == "Another sentence."
+    assert fingerprint.__wrapped__() == fingerprint()
 
 
-def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatch):
-    monkeypatch.setattr(np, "__version__", "99.0")
-    other = fingerprint.__wrapped__()
-    with open(copied / "catalogue.csv", "a") as file:
-        file.write("\n")
-    assert len({fingerprint(), other, fingerprint.__wrapped__()}) == 3
+@pytest.mark.parametrize(
+    "name", ["switching_delay_s", "deployment_cost", "eviction_cost", "total_cost", "active_cycle", "fetch_delay_s"]
+)
+def test_a_changed_equation_changes_the_fingerprint(monkeypatch, name):
+    original = getattr(costs, name)
+    before = fingerprint()
+    monkeypatch.setattr(costs, name, lambda *arguments: 1.000001 * original(*arguments))
+    assert fingerprint.__wrapped__() != before
+
+
+def changed_policies():
+    yield "rank", "lru", dataclasses.replace(POLICIES["lru"], queue="deployment")
+    yield "ga", "ga", dataclasses.replace(POLICIES["ga"], generations=1, population=4)
+    yield "random", "random", dataclasses.replace(POLICIES["random"], rank=POLICIES["lfu"].rank)
+
+
+@pytest.mark.parametrize(("name", "policy"), [pytest.param(*change, id=id) for id, *change in changed_policies()])
+def test_a_changed_policy_changes_the_fingerprint(monkeypatch, name, policy):
+    before = fingerprint()
+    monkeypatch.setitem(POLICIES, name, policy)
+    assert fingerprint.__wrapped__() != before
+
+
+def test_a_changed_setting_or_claim_changes_the_fingerprint(monkeypatch):
+    before, seen = fingerprint(), set()
+    claim = dataclasses.replace(search.SIMULATED[0], groups=search.SIMULATED[1].groups)
+    for name, value in {
+        "SEEDS": 9, "BEST_LOOKS": (20, 41), "RANGES": RANGES | {"w2": (1, 2)}, "SIMULATED": (claim, *search.SIMULATED[1:])
+    }.items():  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(search, name, value)
+            seen.add(fingerprint.__wrapped__())
+    assert len(seen) == 4 and before not in seen
 
 
 # ---- the whole
@@ -323,13 +368,16 @@ def test_the_fingerprint_changes_with_the_catalogue_and_numpy(copied, monkeypatc
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A search of seconds: ten of the best, two replications a look."""
-    of = partial(ledger.ledger, looks=(2, 3))
-    monkeypatch.setattr(search, "ledger", of)
-    monkeypatch.setattr(search, "best", lambda table: best(table, 10))
+    """A search of seconds: ten of the best, two replications per look, Exact as the proposed."""
+    short = partial(ledger.play_ledger, proposed="exact")
+    monkeypatch.setattr(ledger, "play_ledger", lambda *given, **setting: short(*given, **setting | {"looks": (2, 3)}))
+    monkeypatch.setattr(search, "best_readings", lambda table: best_readings(table, 10))
 
     def quick(folder, **setting):
-        search.find(folder / "results", folder / "work", count=100, named=("literal", "delay"), **(QUIET | setting))
+        told = []
+        setting = {"count": 100, "named": ("literal", "delay"), "report": told.append} | QUIET | setting
+        search.search_readings(folder / "results", folder / "work", **setting)
+        return told
 
     return quick
 
@@ -337,19 +385,19 @@ def quick(monkeypatch):
 FILES = ["claims.csv", "readings-best.csv", "readings-sensitivity.csv", "readings.parquet"]
 
 
-def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, capsys, table, monkeypatch):
+def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, table, work, monkeypatch):
+    shutil.copytree(work, tmp_path / "work")
     monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
-    quick(tmp_path)
-    told, results = capsys.readouterr().out, tmp_path / "results"
+    told, results = "\n".join(quick(tmp_path)), tmp_path / "results"
     assert "anew" not in told
     assert sorted(file.name for file in results.iterdir()) == FILES
     found = read_readings(results / "readings.parquet")
     assert_frame_equal(found.assign(**{name: found[name].astype(object) for name in SWITCHES}), table, check_dtype=False)
     assert f"100 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
     again = pd.read_csv(results / "readings-best.csv")
-    chosen = best(table, 10).index
+    chosen = best_readings(table, 10).index
     assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 10 * len(SLACKS)
-    assert f"closest: reading {closest(table, again)}, " in told
+    assert f"closest: reading {closest_reading(table, again)}, " in told
     claims = pd.read_csv(results / "claims.csv")
     assert list(claims["reading"]) == ["literal"] * len(CLAIMS) + ["delay"] * len(CLAIMS)
     assert sorted(claims["claim"][: len(CLAIMS)]) == sorted(claim.name for claim in CLAIMS)
@@ -362,29 +410,17 @@ def test_find_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, c
     # again: nothing is computed, a damaged table is reported, and the files are the same
     before = {name: (results / name).read_bytes() for name in FILES}
     (results / "readings.parquet").write_bytes(before["readings.parquet"][:-100])
-    for stage in ("judged", "_reconsidered", "_named"):
+    for stage in ("judge_reading", "_judged_again", "_named_ledger"):
         monkeypatch.setattr(search, stage, pytest.fail)
-    quick(tmp_path)
-    first = capsys.readouterr().out.splitlines()[0]
+    first, *_ = quick(tmp_path)
     assert first.startswith(f"{results / 'readings.parquet'} is damaged or cut short") and first.endswith("; written anew")
     assert {name: (results / name).read_bytes() for name in FILES} == before
 
 
-def test_find_is_the_same_at_any_number_of_jobs(tmp_path, quick, monkeypatch):
-    # made-up results, of which only some vary; what is simulated is compared in test_journal.py
-    monkeypatch.setattr(search, "judged", made_up_in_part)
-    monkeypatch.setattr(search, "_reconsidered", judged_by_size)
-    monkeypatch.setattr(search, "_named", partial(made_up_ledger, "made up"))
-    for jobs in (1, 2):
-        quick(tmp_path / str(jobs), jobs=jobs)
-    for name in FILES:
-        assert (tmp_path / "1/results" / name).read_bytes() == (tmp_path / "2/results" / name).read_bytes(), name
-
-
-def made_up_in_part(parameters):
-    """A result of which two claims and a measure vary, to both sides of nothing."""
-    first, second, *rest, last = made_up_result(parameters)
-    return [first, second, *(0.5 for _ in rest), last]
+def test_sensitivity_is_the_same_at_any_number_of_jobs():
+    """What else runs in parallel, journals and ledgers, is compared in test_files.py and test_ledger.py."""
+    table = synthetic(lambda table, rng: rng.normal(size=len(table)), 100)
+    assert_frame_equal(sensitivity(table, 2), sensitivity(table, 1))
 
 
 def few_resamples(*arguments, analyze=rbd_fast.analyze, **setting):
@@ -392,5 +428,9 @@ def few_resamples(*arguments, analyze=rbd_fast.analyze, **setting):
     return analyze(*arguments, **setting | {"num_resamples": 4})
 
 
-def made_up_ledger(claim, reading):
-    return [{"claim": claim, "verdict": "holds", "replications": 2, "reading": reading}]
+@pytest.mark.parametrize("module", ["pyarrow", "SALib"])
+def test_without_the_extra_nothing_is_searched(tmp_path, monkeypatch, quick, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"^the search over readings needs {module}: pip install 'edgecache\[claims\]'$"):
+        quick(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,14 @@ from numpy.testing import assert_allclose
 from scipy.stats import binom, ttest_1samp
 from scipy.stats import t as student
 from support.cases import make_catalogue
+from support.claims import paper_cost
 
 from edgecache import InputError, Scenario, sweep
 from edgecache.claims import verdicts
-from edgecache.claims.ledger import LOOKS, cells_of, play
-from edgecache.claims.statements import SIMULATED, Statement
-from edgecache.claims.verdicts import by_construction, evidence, judge, verdict
+from edgecache.claims.ledger import LOOKS, simulate_cells
+from edgecache.claims.search import BEST_LOOKS
+from edgecache.claims.statements import SIMULATED, Group, Statement, cells_of
+from edgecache.claims.verdicts import by_construction, decisions, evidence, judge, verdict
 
 POLICIES = ("random", "fifo", "lru", "lfu", "ga")  # GA is the proposed
 POINTS = {
@@ -180,7 +181,7 @@ def test_every_simulated_claim_has_cases_of_every_verdict():
     assert verdicts == set(itertools.product(MADE, ("holds", "fails", "undecided")))
 
 
-def judged(name, means, **luck):
+def judge_reading(name, means, **luck):
     """The row of this claim, from a table for each parameter; the others are left out, for their evidence takes a while."""
     tables = [made_up(parameter, costs, **{"seed": 10 * number, **luck}) for number, (parameter, costs) in enumerate(means.items())]
     with pytest.MonkeyPatch.context() as patch:
@@ -192,7 +193,7 @@ def judged(name, means, **luck):
 
 @pytest.mark.parametrize(("name", "word", "where", "means"), CASES)
 def test_a_verdict_on_costs_made_for_it(name, word, where, means):
-    found, tables = judged(name, means)
+    found, tables = judge_reading(name, means)
     assert found["verdict"] == word
     assert found["replications"] == 40
     if where:
@@ -216,7 +217,7 @@ def test_a_verdict_on_costs_made_for_it(name, word, where, means):
 @pytest.mark.parametrize(("name", "word", "where", "means"), [case for case in CASES if case.values[1] != "undecided"])
 def test_a_verdict_needs_more_than_a_few_noisy_replications(name, word, where, means):
     """The same costs, each policy's own luck now as large as the costs, and four replications."""
-    found, _ = judged(name, means, replications=4, own=1.0)
+    found, _ = judge_reading(name, means, replications=4, own=1.0)
     assert found["verdict"] == "undecided"
     assert found["replications"] == 4
 
@@ -235,28 +236,53 @@ def test_the_proposed_may_be_any_policy():
     )
     found = judge([table], "exact").set_index("claim")
     assert found.loc["lowest-over-slots", "verdict"] == "holds"
-    assert judge([table[table["policy"] != "exact"]], "lfu").empty is False
+    assert judge([table[table["policy"] != "exact"]], "lfu").set_index("claim").loc["stable-over-slots", "verdict"] == "holds"
 
 
 # ---- what the tables must be
 
 
-def test_a_claim_without_its_tables_is_left_out():
+def judged_claims(tables, proposed="ga"):
+    """The names of the claims that are judged, and why each of the others is not."""
+    table = judge(tables, proposed).set_index("claim")
+    assert table.index.tolist() == list(SIMULATED_CLAIMS)
+    without = table["verdict"] == "not judged"
+    assert table.loc[without, ["effect", "low", "high", "bar", "beats"]].isna().all(axis=None)
+    assert (table.loc[without, "replications"] == 0).all() and (table.loc[~without, "replications"] > 0).all()
+    return set(table.index[~without]), table.loc[without, "where"].to_dict()
+
+
+def test_a_claim_without_its_tables_has_a_row_that_says_which_are_missing():
     tables = {parameter: made_up(parameter, {"ga": 10}, replications=5) for parameter in POINTS}
-    told = {parameter: set(judge([table])["claim"]) for parameter, table in tables.items()}
-    assert told["slots"] == {"stable-over-slots", "lowest-over-slots"}
-    assert told["arrival_rate"] == {"lowest-over-rates"}
-    assert told["gpu_memory_gb"] == {name for name in SIMULATED_CLAIMS if name.endswith("-gpu")}
+    judged, reasons = zip(*(judged_claims([table]) for table in tables.values()), strict=True)
+    judged, reasons = dict(zip(tables, judged, strict=True)), dict(zip(tables, reasons, strict=True))
+    assert judged["slots"] == {"stable-over-slots", "lowest-over-slots"}
+    assert judged["arrival_rate"] == {"lowest-over-rates"}
+    assert judged["gpu_memory_gb"] == {name for name in SIMULATED_CLAIMS if name.endswith("-gpu")}
     headlines = {"headline-reduction", "headline-ends"}
-    assert told["storage_gb"] == {name for name in SIMULATED_CLAIMS if name.endswith("-storage")} | headlines
-    both = judge([tables["storage_gb"], tables["gpu_memory_gb"]])
-    assert set(both["claim"]) == told["storage_gb"] | told["gpu_memory_gb"] | {"almost-lowest-at-most"}
-    assert judge(tables.values())["claim"].tolist() == [claim.name for claim in SIMULATED]
-    without_centre = tables["storage_gb"].query("storage_gb != 120")
-    assert not set(judge([without_centre])["claim"]) & headlines
-    without_lfu = set(judge([tables["storage_gb"].query("policy != 'lfu'")])["claim"])
-    assert without_lfu == {"proposed-falls-with-storage", "others-rise-with-storage"}
-    assert judge([]).empty
+    assert judged["storage_gb"] == {name for name in SIMULATED_CLAIMS if name.endswith("-storage")} | headlines
+    assert reasons["slots"]["headline-ends"] == reasons["slots"]["almost-lowest-at-most"] == "no table over storage_gb"
+    assert reasons["storage_gb"]["almost-lowest-at-most"] == "no table over gpu_memory_gb"
+    both, _ = judged_claims([tables["storage_gb"], tables["gpu_memory_gb"]])
+    assert both == judged["storage_gb"] | judged["gpu_memory_gb"] | {"almost-lowest-at-most"}
+    assert judged_claims(tables.values()) == (set(SIMULATED_CLAIMS), {})
+    assert judged_claims([])[1]["lowest-over-rates"] == "no table over arrival_rate"
+
+
+def test_a_claim_without_its_policies_or_points_says_which_are_missing():
+    table = made_up("storage_gb", {"ga": 10}, replications=5)
+    judged, reasons = judged_claims([table.query("storage_gb != 120")])
+    assert reasons["headline-reduction"] == reasons["headline-ends"] == "no runs at storage_gb=120"
+    assert "lowest-over-storage" in judged
+    judged, reasons = judged_claims([table.query("policy not in ('lfu', 'fifo')")])
+    assert judged == {"proposed-falls-with-storage"}
+    assert reasons["lowest-over-storage"] == "no runs of fifo, lfu over storage_gb"
+    assert reasons["others-rise-with-storage"] == "no runs of fifo over storage_gb"
+    assert judged_claims([table.query("storage_gb == 120")])[1]["lfu-falls-with-storage"] == (
+        "storage_gb has 1 point, and the claim needs 2"
+    )
+    short = made_up("gpu_memory_gb", {"ga": 10}, replications=4)
+    assert judged_claims([table, short])[1]["almost-lowest-at-most"] == "its tables differ in their numbers of replications"
 
 
 def test_the_columns_of_judge():
@@ -321,7 +347,7 @@ def test_without_a_test_the_means_decide():
     for count in (1, 30):
         for share, words in ((0.74, ("holds", "fails")), (0.76, ("fails", "holds")), (0.75, ("fails", "fails"))):
             costs = {a: share * luck[:count], b: luck[:count]}
-            assert (verdict([(1, (statement,))], costs)[0], verdict([(1, (at_most,))], costs)[0]) == words
+            assert (verdict([Group(1, (statement,))], costs)[0], verdict([Group(1, (at_most,))], costs)[0]) == words
 
 
 # ---- the rule of a verdict
@@ -362,7 +388,7 @@ def test_the_rule_of_a_verdict():
             Statement(("slots", value, "proposed"), ("slots", value, "lru"), rng.choice([0.0, 0.1]), bool(rng.random() < 0.1))
             for value in range(size)
         ]
-        groups = [(int(rng.integers(1, size + 1)), tuple(statements)) for _ in range(rng.integers(1, 3))]
+        groups = [Group(int(rng.integers(1, size + 1)), tuple(statements)) for _ in range(rng.integers(1, 3))]
         test = verdicts.Test(claims=int(rng.integers(1, 4)), looks=int(rng.integers(1, 4)), alpha=rng.choice([0.05, 0.4]))
         seen.append(verdict(groups, costs, test)[0])
         assert seen[-1] == rule(groups, costs, test.alpha / (2 * test.claims * test.looks))
@@ -378,8 +404,8 @@ def test_differences_of_rounding_are_none():
     """Costs equal but for the last digits, always to the same side, decide nothing."""
     a, b = ("slots", 50, "proposed"), ("slots", 50, "lru")
     costs = {a: np.linspace(1, 2, 30), b: np.linspace(1, 2, 30) * (1 + 1e-12)}
-    assert verdict([(1, (Statement(a, b),))], costs, verdicts.Test(claims=1))[0] == "undecided"
-    assert verdict([(1, (Statement(a, b),))], {**costs, b: costs[b] + 1e-6}, verdicts.Test(claims=1))[0] == "holds"
+    assert verdict([Group(1, (Statement(a, b),))], costs, verdicts.Test(claims=1))[0] == "undecided"
+    assert verdict([Group(1, (Statement(a, b),))], {**costs, b: costs[b] + 1e-6}, verdicts.Test(claims=1))[0] == "holds"
 
 
 # ---- the evidence
@@ -477,31 +503,29 @@ def test_needs_of_another_range_do_not_span_the_stated_one():
 
 def test_evidence_in_words():
     found = {"effect": 0.614, "low": 0.59, "high": 0.638, "where": "proposed against lru at 120 GB storage", "replications": 200}
-    assert verdicts.told(found) == "proposed against lru at 120 GB storage: 61.4% (59.0% to 63.8%) less"
+    assert verdicts.evidence_text(found) == "proposed against lru at 120 GB storage: 61.4% (59.0% to 63.8%) less"
     more = found | {"effect": -0.2, "low": -0.31, "high": -0.1}
-    assert verdicts.told(more) == "proposed against lru at 120 GB storage: 20.0% (10.0% to 31.0%) more"
-    assert verdicts.told(found | {"low": np.nan}) == "proposed against lru at 120 GB storage: 61.4% less"
-    assert verdicts.told(found | {"replications": 0, "where": "share of the range"}) == "61%: share of the range"
+    assert verdicts.evidence_text(more) == "proposed against lru at 120 GB storage: 20.0% (10.0% to 31.0%) more"
+    assert verdicts.evidence_text(found | {"low": np.nan}) == "proposed against lru at 120 GB storage: 61.4% less"
+    assert verdicts.evidence_text(found | {"replications": 0, "where": "share of the range"}) == "61%: share of the range"
+    assert verdicts.evidence_text(found | {"effect": np.nan, "where": "no table over slots"}) == "no table over slots"
 
 
 # ---- real tables
 
 
 def test_a_sweep_of_the_shipped_scenario_is_judged_as_the_ledger_plays_it():
-    """Each parameter of the grid swept by the ordinary simulator; costs, verdicts and evidence are those of the batches."""
-    cells = cells_of(SIMULATED)
-    tables = []
-    for parameter in POINTS:
-        values = sorted({value for name, value, _ in cells if name == parameter})
-        tables.append(sweep({parameter: values}, POLICIES, 10, Scenario(), jobs=1, progress=False))
-    costs = play(Scenario(), cells, "ga", range(10), 0)
-    found = verdicts.costs_of(tables)
+    """Each parameter of the grid swept by the ordinary simulator; costs, verdicts and evidence are those of the ledger."""
+    cells, names = cells_of(SIMULATED), (*POLICIES[:4], "exact")
+    grid = {parameter: sorted({value for name, value, _ in cells if name == parameter}) for parameter in POINTS}
+    tables = [sweep({name: values}, names, 8, Scenario(), jobs=1, progress=False) for name, values in grid.items()]
+    costs = simulate_cells(Scenario(), cells, "exact", range(8), 0)
+    found = verdicts.costs_of(tables, "exact")
     assert set(found) == set(costs)
     for cell, cost in costs.items():
         assert_allclose(found[cell], cost, rtol=1e-9, atol=1e-9)
-    rows = judge(tables, test=verdicts.Test(alpha=0.5)).set_index("claim")
+    rows = judge(tables, "exact", verdicts.Test(alpha=0.5)).set_index("claim")
     assert rows.index.tolist() == [claim.name for claim in SIMULATED]
-    grid = {parameter: sorted({value for name, value, _ in cells if name == parameter}) for parameter in POINTS}
     for claim in SIMULATED:
         word, deciding = verdict(claim.groups(grid), costs, verdicts.Test(alpha=0.5))
         row = rows.loc[claim.name]
@@ -511,15 +535,6 @@ def test_a_sweep_of_the_shipped_scenario_is_judged_as_the_ledger_plays_it():
 
 
 # ---- how often chance alone decides
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quantiles():
-    """The quantiles of Student's t, each computed once: the same few are asked for by a hundred thousand verdicts."""
-    known = cache(student.isf)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(student, "isf", lambda levels, freedom: known(tuple(levels), freedom))
-        yield
 
 
 SHORT = (10, 20, 40, 80)  # looks, as of a sequential stop
@@ -538,19 +553,34 @@ def test_what_a_binomial_would_allow():
 
 
 def stopped(groups, costs, looks, test):
-    """The verdict of a sequential stop: that of the first look that decides, and the look."""
-    needed = {cell for _, statements in groups for s in statements for cell in (s.cell, s.other)}
+    """Of samples of costs (nulls, n) the verdict of a sequential stop, that of the first look that decides, and the look."""
+    needed = {cell for group in groups for s in group.statements for cell in (s.cell, s.other)}
+    nulls = len(costs[min(needed)])
+    words, at = np.full(nulls, "undecided"), np.full(nulls, looks[-1])
     for look in looks:
-        word, _ = verdict(groups, {cell: costs[cell][:look] for cell in needed}, test)
-        if word != "undecided":
-            break
-    return word, look
+        holds, fails = decisions(groups, {cell: costs[cell][:, :look] for cell in needed}, test)
+        first = (words == "undecided") & (holds | fails)
+        words[first], at[first] = np.where(holds, "holds", "fails")[first], look
+    return words, at
 
 
-def decided(groups, make, looks, test, seed=0):
-    """In how many of a thousand nulls at the true edge, where `holds` and `fails` are both wrong, either comes out."""
-    rng = np.random.default_rng(seed)
-    return sum(stopped(groups, make(rng, max(looks)), looks, test)[0] != "undecided" for _ in range(NULLS))
+def test_samples_are_decided_as_one_by_one():
+    """The tests below decide a thousand samples at once; what a user calls decides one."""
+    rng, test, seen = np.random.default_rng(5), verdicts.Test(looks=len(SHORT)), set()
+    costs = {cell: paper_cost(cell, POINTS) * lucky(rng, 0.5, (20, 12)) for cell in CELLS}
+    for groups in GROUPS.values():
+        holds, fails = decisions(groups, costs, test)
+        for number in range(20):
+            word, _ = verdict(groups, {cell: cost[number] for cell, cost in costs.items()}, test)
+            assert (holds[number], fails[number] and not holds[number]) == (word == "holds", word == "fails")
+            seen.add(word)
+    assert {"holds", "undecided"} <= seen
+
+
+def decided(groups, make, looks, test, seed=0, nulls=NULLS):
+    """In how many nulls at the true edge, where `holds` and `fails` are both wrong, either comes out."""
+    costs = make(np.random.default_rng(seed), (nulls, max(looks)))
+    return (stopped(groups, costs, looks, test)[0] != "undecided").sum()
 
 
 def gamma(shape):
@@ -562,7 +592,7 @@ def lognormal(spread):
 
 
 SKEWED = {"lognormal": lognormal(0.5), "wide-lognormal": lognormal(1.0), "gamma": gamma(2.0), "exponential": gamma(1.0)}
-EQUAL = [(1, (Statement(A, B),))]
+EQUAL = [Group(1, (Statement(A, B),))]
 
 
 def alike(luck):
@@ -587,34 +617,44 @@ def test_a_saving_of_the_very_bar_is_seldom_told_from_it(luck, bar):
         common = rng.gamma(4.0, 0.25, n)
         return {A: (1 - bar) * common * luck(rng, n), B: common * luck(rng, n)}
 
-    groups = [(1, (Statement(A, B, bar, at_most=bar < 0),))]
+    groups = [Group(1, (Statement(A, B, bar, at_most=bar < 0),))]
     assert 0 < decided(groups, make, SHORT, verdicts.Test(claims=1, looks=4), seed=1) <= ALLOWED
 
 
-@pytest.mark.parametrize("name", SKEWED)
-def test_equal_means_are_seldom_told_apart_where_the_margin_is_skewed(name):
-    """One cost varies, the other does not: the margin has the whole skew. Half of the nulls to either side.
-
-    The widest, of skew 6, at the ledger's looks: in a few dozen replications its spikes may not have occurred, see `Test`.
-    """
-    looks = LOOKS if name == "wide-lognormal" else SHORT
+def one_sided(name):
+    """One cost varies, the other does not: the margin has the whole skew. Half of the nulls to either side."""
 
     def make(rng, n):
-        common, one, other = rng.gamma(2.0, 1.0, n), SKEWED[name](rng, n), np.ones(n)
-        return {A: common + one, B: common + other} if rng.random() < 0.5 else {A: common + other, B: common + one}
+        common, skewed, first = rng.gamma(2.0, 1.0, n), SKEWED[name](rng, n), rng.random((n[0], 1)) < 0.5
+        return {A: common + np.where(first, skewed, 1.0), B: common + np.where(first, 1.0, skewed)}
 
-    assert decided(EQUAL, make, looks, verdicts.Test(claims=1, looks=len(looks))) <= ALLOWED
+    return make
+
+
+@pytest.mark.parametrize("name", SKEWED)
+def test_skewed_margins_are_seldom_told_from_none_at_the_ledgers_looks(name):
+    """The true rates are 3.2 to 3.8 %, from 20,000 nulls."""
+    test = verdicts.Test(claims=1, looks=len(LOOKS))
+    assert 0 < decided(EQUAL, one_sided(name), LOOKS, test, nulls=4 * NULLS) <= 4 * ALLOWED
+
+
+@pytest.mark.parametrize(("name", "most"), [("lognormal", 0.06), ("gamma", 0.06), ("exponential", 0.06), ("wide-lognormal", 0.09)])
+def test_at_a_few_dozen_replications_the_level_is_approximate(name, most):
+    """As `Test` says: true rates of 4.0 to 4.7 %, and 7.7 % for the widest, of skew 6, whose spikes may not have occurred yet."""
+    test = verdicts.Test(claims=1, looks=len(BEST_LOOKS))
+    assert 0 < decided(EQUAL, one_sided(name), BEST_LOOKS, test, nulls=10 * NULLS) <= 10 * NULLS * most
+
+
+EDGES = ["lowest-over-storage", "proposed-falls-with-storage", "lfu-falls-with-gpu", "headline-reduction"]
 
 
 @pytest.fixture(scope="module")
 def real():
     """The costs of the shipped scenario in 1,000 replications, with Exact for the proposed method."""
-    return play(Scenario(), cells_of(SIMULATED), "exact", range(1000), 0)
+    return simulate_cells(Scenario(), cells_of(c for c in SIMULATED if c.name in EDGES), "exact", range(1000), 0)
 
 
-@pytest.mark.parametrize(
-    "claim", ["lowest-over-storage", "proposed-falls-with-storage", "lfu-falls-with-gpu", "headline-reduction"]
-)
+@pytest.mark.parametrize("claim", EDGES)
 def test_real_costs_at_the_edge_are_seldom_decided_at_the_ledgers_looks(real, claim):
     """Resampled replications of the shipped scenario, shifted so that the most skewed of the claim's statements is just untrue."""
     statements = next(c for c in SIMULATED if c.name == claim).statements()
@@ -634,7 +674,7 @@ def test_real_costs_at_the_edge_are_seldom_decided_at_the_ledgers_looks(real, cl
         drawn = rng.integers(len(cost), size=n)
         return {statement.cell: cost[drawn], statement.other: other[drawn]}
 
-    assert decided([(1, (statement,))], make, LOOKS, verdicts.Test(claims=1, looks=len(LOOKS))) <= ALLOWED
+    assert decided([Group(1, (statement,))], make, LOOKS, verdicts.Test(claims=1, looks=len(LOOKS))) <= ALLOWED
 
 
 def test_peeking_without_the_correction_decides_too_often():
@@ -646,20 +686,21 @@ def test_peeking_without_the_correction_decides_too_often():
 
 
 GROUPS = {claim.name: claim.groups(POINTS) for claim in SIMULATED}
-CELLS = sorted({cell for claim in SIMULATED for s in claim.statements(POINTS) for cell in (s.cell, s.other)})
+CELLS = cells_of(SIMULATED, POINTS)
+
+
+def ledgers(world, luck, common, nulls, looks, seed):
+    """Of so many made-up ledgers the verdict on each claim, (nulls,), and the look."""
+    rng, test = np.random.default_rng(seed), verdicts.Test(looks=len(looks))
+    shared = lucky(rng, common, (nulls, looks[-1]))
+    costs = {cell: world(cell) * shared * lucky(rng, luck, shared.shape) for cell in CELLS}
+    return {name: stopped(groups, costs, looks, test) for name, groups in GROUPS.items()}
 
 
 def wrong_ledgers(world, wrong, luck, common, nulls):
-    """How many of so many ledgers have a wrong verdict, and how often each verdict came; `wrong` names those of each claim."""
-    rng, test, count, seen = np.random.default_rng(2), verdicts.Test(looks=len(SHORT)), 0, {}
-    for _ in range(nulls):
-        shared = lucky(rng, common, SHORT[-1])
-        costs = {cell: world(cell) * shared * lucky(rng, luck, SHORT[-1]) for cell in CELLS}
-        words = {name: stopped(groups, costs, SHORT, test)[0] for name, groups in GROUPS.items()}
-        count += any(word in wrong[name] for name, word in words.items())
-        for pair in words.items():
-            seen[pair] = seen.get(pair, 0) + 1
-    return count, seen
+    """How many of so many ledgers have a wrong verdict, and the verdicts; `wrong` names those of each claim."""
+    words = {name: words for name, (words, _) in ledgers(world, luck, common, nulls, SHORT, 2).items()}
+    return np.any([np.isin(words[name], wrong[name]) for name in words], axis=0).sum(), words
 
 
 DECIDED = ("holds", "fails")
@@ -677,10 +718,10 @@ CHANCE = {
 
 def test_a_ledger_of_chance_alone_is_seldom_wrong():
     """Where every policy costs the same everywhere. What is true of that is told: there is no reduction, and costs are stable."""
-    count, seen = wrong_ledgers(lambda cell: 10.0, CHANCE, 0.1, 0.3, NULLS)
+    count, words = wrong_ledgers(lambda cell: 10.0, CHANCE, 0.1, 0.3, NULLS)
     assert count <= ALLOWED
-    assert seen["headline-reduction", "fails"] == NULLS
-    assert seen["stable-over-slots", "holds"] > NULLS / 2
+    assert (words["headline-reduction"] == "fails").all()
+    assert (words["stable-over-slots"] == "holds").sum() > NULLS / 2
 
 
 EDGE = {
@@ -703,10 +744,8 @@ EDGE = {
 def test_a_ledger_of_claims_on_their_edge_is_seldom_wrong():
     """Every claim rests on one statement at its very bar, so that any verdict is wrong; but for one, which lfu breaks by far.
 
-    Were the level not split over claims, 12.4 % of these ledgers would be wrong: 400 of them show more than 20 in all seeds but
-    one of two million, and more would tell no better. As it is, about one in a thousand is wrong.
+    Were the level not split over claims, 12.4 % of these ledgers would be wrong. As it is, about one in a thousand is.
     """
-    nulls = 400
     world = {
         (parameter, value, policy): float(mean)
         for parameter, policies in EDGE.items()
@@ -714,26 +753,13 @@ def test_a_ledger_of_claims_on_their_edge_is_seldom_wrong():
         for value, mean in zip(POINTS[parameter], np.broadcast_to(means, len(POINTS[parameter])), strict=True)
     }
     wrong = dict.fromkeys(SIMULATED_CLAIMS, DECIDED) | {"lowest-over-gpu": ["holds"]}
-    count, seen = wrong_ledgers(world.__getitem__, wrong, 0.05, 0.3, nulls)
-    assert 0 < count <= ALLOWED * nulls / NULLS
-    assert seen["lowest-over-gpu", "fails"] == nulls
+    count, words = wrong_ledgers(world.__getitem__, wrong, 0.05, 0.3, NULLS)
+    assert 0 < count <= ALLOWED
+    assert (words["lowest-over-gpu"] == "fails").all()
 
 
 def test_a_clear_ledger_is_decided_at_the_first_look():
     """Power: twenty replications tell every claim of a world that is as the paper says."""
-    world = {
-        "storage_gb": {"proposed": [20, 16, 12, 10, 10], "random": [35, 38, 40, 45, 50], "fifo": [30, 32, 34, 40, 44],
-                       "lru": [22, 25, 29, 33, 36], "lfu": [60, 52, 48, 45, 45]},
-        "gpu_memory_gb": {"proposed": [20, 16, 12, 10, 10], "random": [35, 38, 40, 45, 50], "fifo": [30, 32, 34, 40, 44],
-                          "lru": [22, 25, 29, 33, 36], "lfu": [60, 52, 48, 45, 45]},
-    }  # fmt: skip
-    rng, test, first = np.random.default_rng(4), verdicts.Test(looks=len(SHORT[1:])), 0
-    for _ in range(100):
-        shared = lucky(rng, 0.3, SHORT[-1])
-        costs = {}
-        for parameter, value, policy in CELLS:
-            means = world.get(parameter, {"proposed": 10.0}).get(policy, 30.0)
-            mean = np.broadcast_to(means, len(POINTS[parameter]))[POINTS[parameter].index(value)]
-            costs[parameter, value, policy] = mean * shared * lucky(rng, 0.003, SHORT[-1])
-        first += all(stopped(groups, costs, SHORT[1:], test) == ("holds", SHORT[1]) for groups in GROUPS.values())
-    assert first >= 95
+    found = ledgers(lambda cell: paper_cost(cell, POINTS), 0.003, 0.3, 100, SHORT[1:], 4)
+    first = np.all([(words == "holds") & (look == SHORT[1]) for words, look in found.values()], axis=0)
+    assert first.sum() >= 95

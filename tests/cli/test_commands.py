@@ -150,7 +150,15 @@ def test_explain_in_text(run, explained):
     slot, explanation = explained
     code, out, err = run(*EXPLAIN, "--slot", slot)
     assert (code, err) == (0, "") and out == f"{explanation}\n"
-    for part in (f"Slot {slot}, policy lru:", "a miss. lru evicted", "chosen_by", "optimal-online", "clairvoyant", "Used: storage"):
+    for part in (
+        f"Slot {slot}, policy lru:",
+        "a miss. There is no room. GPU memory: ",
+        "lru evicted",
+        "chosen_by",
+        "optimal-online",
+        "clairvoyant",
+        "Used: storage",
+    ):
         assert part in out
 
 
@@ -159,7 +167,7 @@ def test_explain_in_json(run, explained):
     code, out, err = run(*EXPLAIN, "--slot", slot, "--format", "json")
     assert (code, err) == (0, "")
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert list(found) == ["alternatives", "resources"]
+    assert list(found) == ["reasons", "alternatives", "resources"]
     for name, rows in found.items():
         table = getattr(explanation, name)
         assert len(rows) == len(table) > 0 and list(rows[0]) == list(table.columns)
@@ -188,8 +196,8 @@ def test_explain_by_default_is_of_the_ga(run):
 def test_explain_a_slot_without_decisions(run):
     quiet = ["explain", "--slot", "3", "--arrival-rate", "1e-9"]
     assert run(*quiet)[:2] == (0, "Slot 3, policy ga: requests 0, hits 0, decisions 0. Nothing was decided.\n")
-    assert json.loads(run(*quiet, "--format", "json")[1]) == {"alternatives": [], "resources": []}
-    header = "request,requested,kept,evicted,switching_cost,resource_cost,cost,excess,chosen,chosen_by\n"
+    assert json.loads(run(*quiet, "--format", "json")[1]) == {"reasons": [], "alternatives": [], "resources": []}
+    header = "request,requested,without_room,kept,evicted,switching_cost,resource_cost,cost,excess,chosen,chosen_by\n"
     assert run(*quiet, "--format", "csv")[1] == header
 
 
@@ -218,7 +226,7 @@ BAD = [
     (["simulate", "--set", "bandwidth_gbps=1e-320"], ["bandwidth_gbps is", "1e-12"]),
     (["simulate", "--slots", "99999999999999999999"], ["slots is 99999999999999999999"]),
     (["simulate", "--slots", "999999999"], ["slots is 999999999", "at most 1e8"]),
-    (["simulate", "--arrival-rate", "1e9"], ["1e+09 requests a slot", "at most 1e8"]),
+    (["simulate", "--arrival-rate", "1e9"], ["1e+09 requests per slot", "at most 1e8"]),
     (["simulate", "--replications", "99999999999"], ["replications is 99999999999", "at most 1000000"]),
     (["simulate", "--format", "xml"], ["--format", "xml", "json"]),
     (["simulate", "--storag", "3"], ["--storag", "--storage"]),

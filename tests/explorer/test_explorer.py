@@ -38,14 +38,14 @@ EVIL_FILE = "\"><img src=x onerror=alert('file')>.csv"  # a slash would part it 
 def one_process(monkeypatch):
     """The lines leave `jobs` to sweep; here it starts no processes."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    monkeypatch.setattr(views, "REQUESTS", 20)
+    monkeypatch.setattr(views, "SWEEP_REQUESTS", 20)
 
 
 @pytest.fixture
 def undrawn(monkeypatch):
     """Nobody looks at the pictures: the figures stay empty and are not rendered."""
     monkeypatch.setattr(runs, "png", lambda figure: IMAGE)
-    for name in ("compared", "timeline", "capacity_use", "swept"):
+    for name in ("comparison_bars", "timeline", "capacity_use", "sweep_trends"):
         monkeypatch.setattr(runs, name, lambda *arguments, **more: Figure())
 
 
@@ -80,7 +80,7 @@ def reopened(explorer):
 def links(explorer):
     """What the links of the page hold, by file name: (type, content)."""
     found = {}
-    for link in Page(explorer.take.value).all("a"):
+    for link in Page(explorer.downloads.value).all("a"):
         kind, content = re.fullmatch(r"data:([a-z/]+);base64,(.*)", link["href"]).groups()
         found[link["download"]] = kind, base64.b64decode(content, validate=True)
     return found
@@ -93,24 +93,35 @@ def upload(explorer, name, content):
 
 
 def test_every_stop_of_every_slider_gives_its_scenario_or_a_sentence(undrawn):
+    """The scenario at every stop; the view at the ends, and on both sides of where a server becomes impossible."""
     needy = make_catalogue(a=(30, 3, 0.1, 1, 1), b=(60, 5, 0.2, 9, 1), c=(150, 11, 0.4, 30, 2))
-    explorer, said = Explorer(slots=10, view="capacity", policies=["lru"]), set()
+    explorer, limited = Explorer(slots=10, view="capacity", policies=["lru"]), set()
     explorer._models = needy
     for control in CONTROLS:
         slider = explorer.sliders[control.name]
         start, stops = slider.value, [stop for _, stop in slider.options]
         assert set(control.stops) <= set(stops) and stops == sorted(stops)
+        possible = []
         for stop in stops:
-            slider.value = stop
-            if problem(explorer):
-                said.add(control.name)
+            with explorer._quietly():
+                slider.value = stop
+            try:
+                assert control.name == "seed" or getattr(explorer.scenario, control.name) == stop
+                possible.append(True)
+            except InputError:
+                possible.append(False)
+        edges = {0, len(stops) - 1, *np.flatnonzero(np.diff(possible)), *(1 + np.flatnonzero(np.diff(possible)))}
+        for edge in edges:
+            slider.value = stops[edge]
+            explorer._redraw()
+            if possible[edge]:
+                assert not problem(explorer) and len(explorer.table) == explorer.slots.value
+            else:
+                limited.add(control.name)
                 assert problem(explorer).startswith("no model of the catalogue fits")
                 assert explorer.figure is None and explorer.table.empty and not explorer.line and not explorer.picture.value
-            else:
-                assert control.name == "seed" or getattr(explorer.scenario, control.name) == stop
-                assert len(explorer.table) == explorer.slots.value
         slider.value = start
-    assert said == {"storage_gb", "gpu_memory_gb", "energy_capacity_kw"}
+    assert limited == {"storage_gb", "gpu_memory_gb", "energy_capacity_kw"}
 
 
 def test_every_view_is_drawn_at_both_ends_of_the_sliders(monkeypatch):
@@ -124,7 +135,7 @@ def test_every_view_is_drawn_at_both_ends_of_the_sliders(monkeypatch):
             if problem(explorer):
                 assert problem(explorer).startswith("the GA decides nothing here")
             else:
-                assert explorer.picture.value and len(explorer.words) > 20 and explorer.line
+                assert explorer.picture.value and len(explorer.text) > 20 and explorer.line
         explorer._set(**{control.name: start, "view": "compare"})
         assert not problem(explorer)
 
@@ -145,13 +156,13 @@ def test_a_reading_by_name_sets_exactly_what_it_names(undrawn, reading):
         explorer.reading.value = other
         assert explorer.scenario == Scenario.named(other, slots=10)
         assert [explorer.sliders[name].value for name in OPEN] == [getattr(Scenario.named(other), name) for name in OPEN]
-    assert run_line(f"import edgecache as ec; {explorer.setting.said}") == explorer.scenario
+    assert run_line(f"import edgecache as ec; {explorer.setting.call}") == explorer.scenario
     assert Explorer(reading=reading, w2=0.5, **QUICK).scenario == Scenario.named(reading, slots=10, w2=0.5)
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_the_line_on_the_page_runs_on_its_own_and_gives_the_table(undrawn, view):
-    start = {**QUICK, "reading": "closest", "gpu_memory_gb": 7.3, "over": "w2", "looked_at": "lru"}
+    start = {**QUICK, "reading": "closest", "gpu_memory_gb": 7.3, "over": "w2", "policy_shown": "lru"}
     explorer = Explorer(view=view, seed=3, **start)
     found, table = run_line(explorer.line), explorer.table
     if view == "capacity":
@@ -165,7 +176,7 @@ def test_the_line_on_the_page_runs_on_its_own_and_gives_the_table(undrawn, view)
 
 STATES = [
     {},
-    {"view": "timeline", "looked_at": "lru", "slot": 7, "slots": 10, "policies": ["lru"]},
+    {"view": "timeline", "policy_shown": "lru", "slot": 7, "slots": 10, "policies": ["lru"]},
     {"view": "convergence", "reading": "closest", "zipf": 1.0, "slots": 20, "slot": 3, "policies": ["ga"]},
     {"view": "sweep", "over": "seed", "reading": "delay", "policies": ["fifo", "lru"], "seed": 30, "slots": 10},
     {"view": "capacity", "slots": 10, "gpu_memory_gb": 7.123, "w2": 1 / 3, "bandwidth_gbps": 39.99, "reading": "literal"},
@@ -183,7 +194,7 @@ def test_the_state_line_opens_an_equal_explorer(undrawn, start):
     assert state(other) | {"slot": 0} == state(explorer) | {"slot": 0}
     assert repr(other) == repr(explorer) and other.line == explorer.line and other.scenario == explorer.scenario
     pd.testing.assert_frame_equal(other.table, explorer.table)
-    assert repr(explorer) in Page(explorer.take.value).texts
+    assert repr(explorer) in Page(explorer.downloads.value).texts
 
 
 def test_the_state_line_of_moved_controls_opens_an_equal_explorer(undrawn):
@@ -191,10 +202,10 @@ def test_the_state_line_of_moved_controls_opens_an_equal_explorer(undrawn):
     explorer.reading.value = "delay"
     explorer.w1.value, explorer.storage_gb.value, explorer.view.value = 0.5, 60, "timeline"
     explorer.policies["gdsf"].value, explorer.policies["ga"].value = True, False
-    explorer.looked_at.value, explorer.slot.value = "gdsf", 4
+    explorer.policy_shown.value, explorer.slot.value = "gdsf", 4
     other = reopened(explorer)
     assert state(other) == state(explorer) and other.scenario == explorer.scenario
-    assert repr(other) == repr(explorer) and other.words == explorer.words
+    assert repr(other) == repr(explorer) and other.text == explorer.text
 
 
 def test_numbers_of_numpy_and_paths_start_it_as_plain_ones_do(undrawn, tmp_path):
@@ -206,7 +217,7 @@ def test_numbers_of_numpy_and_paths_start_it_as_plain_ones_do(undrawn, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "start, message",
+    ("start", "message"),
     [
         ({"gpu_memory_gb": 25}, "gpu_memory_gb is 25; its slider takes from 1 to 24"),
         ({"gpu_memory_gb": 0.99}, "from 1 to 24"),
@@ -221,7 +232,7 @@ def test_numbers_of_numpy_and_paths_start_it_as_plain_ones_do(undrawn, tmp_path)
         ({"slot": 1.0}, "slot is 1.0"),
         ({"view": "comparison"}, "unknown view 'comparison'; did you mean 'compare'"),
         ({"reading": "literl"}, "did you mean 'literal'"),
-        ({"looked_at": "nobody"}, "unknown looked_at 'nobody'"),
+        ({"policy_shown": "nobody"}, "unknown policy_shown 'nobody'"),
         ({"over": "static_power_kw"}, "unknown over"),
         ({"policies": ["ga", "lruu"]}, "unknown policy 'lruu'; did you mean 'lru'"),
         ({"storage": 60}, "unknown control 'storage'; did you mean 'storage_gb'"),
@@ -242,7 +253,7 @@ def test_a_value_that_is_no_stop_leaves_a_slider_where_it_was(undrawn):
     assert state(explorer) == before and not problem(explorer)
 
 
-def test_fewer_slots_take_the_slot_looked_at_along(undrawn):
+def test_fewer_slots_take_the_slot_policy_shown_along(undrawn):
     explorer = Explorer(view="timeline", slot=99, policies=["lru"])
     explorer.slots.value = 20
     assert explorer.slot.value == explorer.slot.max == 19 and not problem(explorer)
@@ -259,34 +270,34 @@ def test_reset_brings_back_how_it_started(undrawn):
         explorer.sliders[name].index = 0
     upload(explorer, "mine.csv", GOOD)
     explorer.policies["lru"].value = explorer.policies["fifo"].value = False
-    explorer.looked_at.value, explorer.slot.value = "lru", 3
+    explorer.policy_shown.value, explorer.slot.value = "lru", 3
     explorer.reset.click()
-    assert state(explorer) == state(same) and repr(explorer) == repr(same) and explorer.words == same.words
+    assert state(explorer) == state(same) and repr(explorer) == repr(same) and explorer.text == same.text
     assert explorer.catalogue.value == same.catalogue.value and explorer.scenario == same.scenario
     pd.testing.assert_frame_equal(explorer.table, same.table)
     explorer.view.value = "compare"
-    assert "pinned" not in explorer.words, "the view is pinned anew"
+    assert "pinned" not in explorer.text, "the view is pinned anew"
 
 
 def test_what_follows_a_pin_is_held_against_it(undrawn):
     explorer = Explorer(**QUICK)
     first = explorer.table.set_index("policy")
-    assert "pinned" not in explorer.words and "was" not in Page(explorer.rows.value).text
+    assert "pinned" not in explorer.text and "was" not in Page(explorer.rows.value).text
     explorer.gpu_memory_gb.value = 4
-    assert "Since the pinned view (GPU memory (GB) 12 to 4): The ranking by cost" in explorer.words
+    assert "Since the pinned view (GPU memory (GB) 12 to 4): The ranking by cost" in explorer.text
     assert f"was {first.loc['ga', 'total_cost']:.4g}" in Page(explorer.rows.value).text
     explorer.pin.click()
-    assert "pinned" not in explorer.words
+    assert "pinned" not in explorer.text
     explorer.gpu_memory_gb.value, explorer.w2.value = 12, 0.5
-    assert "Since the pinned view (GPU memory (GB) 4 to 12, Resources, w2 1 to 0.5):" in explorer.words
+    assert "Since the pinned view (GPU memory (GB) 4 to 12, Resources, w2 1 to 0.5):" in explorer.text
     explorer.w2.value, explorer.gpu_memory_gb.value = 1, 4
-    assert "pinned" not in explorer.words, "back where it was pinned"
+    assert "pinned" not in explorer.text, "back where it was pinned"
 
 
 def test_another_seed_is_not_passed_off_as_a_change_of_the_server(undrawn):
     explorer = Explorer(**QUICK)
     explorer.gpu_memory_gb.value, explorer.seed.value = 4, 5
-    since = re.search(r"Since the pinned view \((.*)\):", explorer.words).group(1)
+    since = re.search(r"Since the pinned view \((.*)\):", explorer.text).group(1)
     assert "GPU memory (GB) 12 to 4" in since and "Seed 0 to 5" in since
 
 
@@ -298,10 +309,10 @@ def test_what_could_not_be_pinned_at_the_start_breaks_nothing(undrawn, tmp_path)
         assert problem(explorer) and explorer.figure is None
         explorer.policies["lru"].value = explorer.policies["fifo"].value = True
         explorer.storage_gb.value = 200
-        assert not problem(explorer) and explorer.words and explorer.figure is not None
+        assert not problem(explorer) and explorer.text and explorer.figure is not None
         explorer.pin.click()
         explorer.storage_gb.value = 195
-        assert "Since the pinned view (Storage (GB) 200 to 195):" in explorer.words
+        assert "Since the pinned view (Storage (GB) 200 to 195):" in explorer.text
 
 
 def test_a_catalogue_too_large_for_the_usual_server_works_on_a_larger_one(undrawn, tmp_path, monkeypatch):
@@ -310,13 +321,13 @@ def test_a_catalogue_too_large_for_the_usual_server_works_on_a_larger_one(undraw
     assert not problem(explorer) and len(explorer.scenario.catalogue) == 2 and explorer.scenario.storage_gb == 200
     monkeypatch.chdir(tmp_path)
     (tmp_path / "large.csv").write_text(HEADER + "a,150,13,0.1,1,1\nb,160,14,0.1,1,1\n")
-    assert reopened(explorer).scenario == explorer.scenario == run_line(f"import edgecache as ec; {explorer.setting.said}")
+    assert reopened(explorer).scenario == explorer.scenario == run_line(f"import edgecache as ec; {explorer.setting.call}")
 
 
-@pytest.mark.parametrize("view, looked_at", [("timeline", "lru"), ("convergence", "lru")])
-def test_stepping_goes_from_eviction_to_eviction_and_stays_at_the_ends(undrawn, view, looked_at):
-    explorer = Explorer(view=view, looked_at=looked_at, slots=20, slot=0, policies=["lru"], w2=0.02)
-    run = simulate(explorer.scenario, looked_at if view == "timeline" else "ga", 0)
+@pytest.mark.parametrize(("view", "policy_shown"), [("timeline", "lru"), ("convergence", "lru")])
+def test_stepping_goes_from_eviction_to_eviction_and_stays_at_the_ends(undrawn, view, policy_shown):
+    explorer = Explorer(view=view, policy_shown=policy_shown, slots=20, slot=0, policies=["lru"], w2=0.02)
+    run = simulate(explorer.scenario, policy_shown if view == "timeline" else "ga", 0)
     slots = sorted({int(run.trace.slot[clock - 1]) for clock in run.evictions[:, 0]} - {0})
     assert len(slots) > 3 and len(slots) < 19
     for slot in (*slots, slots[-1]):
@@ -381,12 +392,12 @@ BAD = {
     "word": (GOOD.replace(b"60,6", b"much,6"), "row 3 (large): size_gb is 'much'"),
     "infinite": (GOOD.replace(b"60,6", b"1e400,6"), "size_gb is inf"),
     "negative": (GOOD.replace(b"60,6", b"-60,6"), "size_gb is -60"),
-    "twice": (GOOD + GOOD.splitlines()[-1], "the service 'large' stands there twice"),
+    "twice": (GOOD + GOOD.splitlines()[-1], "the catalogue names the service 'large' twice"),
     "quote": (GOOD + b'"open,1,1,1,1,1\n', "cannot read the catalogue bad.csv, line"),
     "short": (GOOD + b"more,1\n", "2 cells, but the header has 6"),
     "cell": (HEADER.encode() + b"x" * 200_000 + b",1,1,1,1,1\n", "cannot read the catalogue bad.csv"),
     "bytes": (GOOD + b" " * LARGEST, f"a catalogue may have {LARGEST}"),
-    "models": ((HEADER + "".join(f"m{i},1,1,0,0,0\n" for i in range(20_000))).encode(), "20000 models"),
+    "models": ((HEADER + "".join(f"m{i},1,1,0,0,0\n" for i in range(1001))).encode(), "1001 models"),
 }
 
 
@@ -448,26 +459,26 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are():
         assert not problem(explorer) and explorer.picture.value
 
 
-@pytest.mark.parametrize("models", [1, 40, 100])
+@pytest.mark.parametrize("models", [1, 40])
 def test_a_catalogue_of_one_model_or_of_many_works_in_every_view(models, monkeypatch):
     monkeypatch.setattr(runs, "png", lambda figure: IMAGE)
-    monkeypatch.setattr(views, "REQUESTS", 1)
+    monkeypatch.setattr(views, "SWEEP_REQUESTS", 1)
     explorer = Explorer(slots=10, policies=["lru", "ga", *DEFAULT[-2:]], over="energy_capacity_kw")
     content = sample_catalogue(models, np.random.default_rng(models)).table().to_csv(index=False).encode()
     upload(explorer, "many.csv", content)
     for view in VIEWS:
         explorer.view.value = view
         if view == "convergence":
-            explorer.slot.value = int(views.played(explorer.scenario, "ga", 0).trace.slot[0])
+            explorer.slot.value = int(views.simulated(explorer.scenario, "ga", 0).trace.slot[0])
         assert not problem(explorer) and explorer.picture.value and len(explorer.table) and explorer.line
         if view in ("compare", "capacity") and models > 1:
             for bound in DEFAULT[-2:]:
-                assert f"{label(bound)} is left out: {bound} is limited to 20000 deployments" in explorer.words
+                assert f"{label(bound)} is left out: {bound} is limited to 20000 deployments" in explorer.text
             assert set(explorer.table["policy"]) == {"lru", "ga"}
         if view == "sweep" and models > 1:
             assert {"clairvoyant-bound", "clairvoyant-delay-bound"} <= set(explorer.table["policy"])
     if models > 1:
-        explorer.view.value, explorer.looked_at.value = "timeline", "clairvoyant"
+        explorer.view.value, explorer.policy_shown.value = "timeline", "clairvoyant"
         assert problem(explorer).startswith("clairvoyant is limited to 20000")
 
 
@@ -486,20 +497,20 @@ def test_links_hold_the_table_and_the_figure_and_the_alternative_text_tells_it(v
     assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,"), validate=True) == content
     height, width, _ = imread(io.BytesIO(content), format="png").shape
     assert width > 400 and height > 100
-    assert image["alt"] == f"{VIEWS[view]}: {explorer.words}" and len(explorer.words) > 20
-    assert Page(explorer.told.value).texts == explorer.words.split("\n")
-    assert explorer.line in Page(explorer.take.value).texts
+    assert image["alt"] == f"{VIEWS[view]}: {explorer.text}" and len(explorer.text) > 20
+    assert Page(explorer.sentences.value).texts == explorer.text.split("\n")
+    assert explorer.line in Page(explorer.downloads.value).texts
 
 
 def test_a_sweep_without_a_loop_is_done_at_once(undrawn):
     explorer = Explorer(view="sweep", **QUICK)
     assert explorer.task is None and explorer.progress.layout.visibility == "hidden"
-    *_, view = views.sweeping(explorer.setting, "gpu_memory_gb", next(c.swept for c in CONTROLS if c.name == "gpu_memory_gb"))
+    *_, view = views.sweeping(explorer.setting, "gpu_memory_gb", next(c.sweep for c in CONTROLS if c.name == "gpu_memory_gb"))
     pd.testing.assert_frame_equal(explorer.table, view.table)
     for control in CONTROLS:
         explorer.over.value = control.name
         assert not problem(explorer) and explorer.table.columns[0] == control.name
-        assert set(control.swept) <= set(explorer.table[control.name])
+        assert set(control.sweep) <= set(explorer.table[control.name])
 
 
 def test_a_sweep_in_a_loop_lets_others_in_after_each_point_while_its_progress_grows(undrawn):
@@ -525,7 +536,7 @@ def test_a_change_ends_the_sweep_under_way_and_the_result_is_of_the_last_setting
     async def scene():
         explorer, lines = Explorer(view="sweep", **QUICK), []
         await explorer.settled()
-        explorer.take.observe(lambda change: lines.append(explorer.line), "value")
+        explorer.downloads.observe(lambda change: lines.append(explorer.line), "value")
         tasks = []
         for seed in (1, 2, 3):
             explorer.seed.value = seed
@@ -540,7 +551,7 @@ def test_a_change_ends_the_sweep_under_way_and_the_result_is_of_the_last_setting
     explorer, lines, cancelled = asyncio.run(scene())
     assert cancelled == [True, True, True, False]
     assert [line for line in lines if line] == [explorer.line] and "{'w2': " in explorer.line and "seed=3)" in explorer.line
-    *_, view = views.sweeping(explorer.setting, "w2", next(c.swept for c in CONTROLS if c.name == "w2"))
+    *_, view = views.sweeping(explorer.setting, "w2", next(c.sweep for c in CONTROLS if c.name == "w2"))
     pd.testing.assert_frame_equal(explorer.table, view.table)
 
 
@@ -557,7 +568,7 @@ def test_leaving_a_sweep_under_way_ends_it_and_it_shows_nothing_later(undrawn):
 
     explorer, task, shown = asyncio.run(scene())
     assert task.cancelled() and explorer.task is None and explorer.line == shown and ".used for name" in shown
-    assert explorer.progress.layout.visibility == "hidden" and explorer.sweeping.layout.display == "none"
+    assert explorer.progress.layout.visibility == "hidden" and explorer.sweep_row.layout.display == "none"
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -569,7 +580,7 @@ def test_after_an_error_no_figure_of_something_else_stands_there(undrawn, view, 
         assert explorer.figure is not None and line
         with monkeypatch.context() as broken:
             if view in ("timeline", "convergence"):
-                broken.setattr(views, "played", lambda *_: 1 / 0)
+                broken.setattr(views, "simulated", lambda *_: 1 / 0)
                 explorer.seed.value = 1
                 said = "this is a defect of edgecache, ZeroDivisionError: division by zero"
             else:
@@ -577,8 +588,8 @@ def test_after_an_error_no_figure_of_something_else_stands_there(undrawn, view, 
                 said = "no policy is chosen to compare"
             await explorer.settled()
             assert said in Page(explorer.status.value).text
-            assert explorer.figure is None and explorer.table.empty and explorer.words == explorer.line == ""
-            assert not (explorer.picture.value + explorer.told.value + explorer.rows.value + explorer.take.value)
+            assert explorer.figure is None and explorer.table.empty and explorer.text == explorer.line == ""
+            assert not (explorer.picture.value + explorer.sentences.value + explorer.rows.value + explorer.downloads.value)
             assert Page(explorer.status.value).all("p") == [{"class": "problem", "role": "alert"}]
             assert explorer.progress.layout.visibility == "hidden"
         explorer._set(policies=QUICK["policies"], seed=0)
@@ -590,15 +601,15 @@ def test_after_an_error_no_figure_of_something_else_stands_there(undrawn, view, 
 
 def test_two_explorers_share_nothing_but_the_runs(undrawn):
     one, two = Explorer(**QUICK), Explorer(**QUICK)
-    before, words, stops = repr(two), two.words, two.sliders["gpu_memory_gb"].options
+    before, words, stops = repr(two), two.text, two.sliders["gpu_memory_gb"].options
     one._set(gpu_memory_gb=7.123, reading="closest", view="timeline", policies=["fifo"])
     upload(one, "mine.csv", GOOD)
     one.pin.click()
-    assert repr(two) == before and two.words == words and two.sliders["gpu_memory_gb"].options == stops
+    assert repr(two) == before and two.text == words and two.sliders["gpu_memory_gb"].options == stops
     assert two.scenario == Scenario(slots=10) and two.catalogue.value != one.catalogue.value
     assert repr(Explorer(**QUICK)) == before
     two.gpu_memory_gb.value = 4
-    assert "Since the pinned view (GPU memory (GB) 12 to 4):" in two.words
+    assert "Since the pinned view (GPU memory (GB) 12 to 4):" in two.text
     assert "gpu_memory_gb=7.123" in repr(one)
 
 
@@ -628,7 +639,7 @@ def test_controls_that_a_view_has_no_use_for_are_hidden(undrawn):
     visible = {}
     for view in VIEWS:
         explorer.view.value = view
-        visible[view] = [box.layout.display != "none" for box in (explorer.looking, explorer.looked_at, explorer.sweeping)]
+        visible[view] = [box.layout.display != "none" for box in (explorer.slot_row, explorer.policy_shown, explorer.sweep_row)]
     assert visible == {
         "compare": [False, False, False],
         "timeline": [True, True, False],
@@ -641,4 +652,4 @@ def test_controls_that_a_view_has_no_use_for_are_hidden(undrawn):
 def test_the_shipped_catalogue_by_its_path_is_an_upload_of_it(undrawn):
     explorer = Explorer(**QUICK)
     upload(explorer, "shipped.csv", SHIPPED.read_bytes())
-    assert explorer.scenario == Scenario(slots=10) and explorer.words == Explorer(**QUICK).words
+    assert explorer.scenario == Scenario(slots=10) and explorer.text == Explorer(**QUICK).text

@@ -11,9 +11,9 @@ from support.cells import Page, run_line
 from edgecache import BOUNDS, PAPER, POLICIES, InputError, Scenario, load_catalogue, sample_catalogue, simulate, sweep
 from edgecache.analysis.comparison import comparison, ranking, scarcity
 from edgecache.explorer.controls import DEFAULT
-from edgecache.explorer.views import Setting, capacity, compare, compared, convergence, played, sweeping, timeline
+from edgecache.explorer.views import Setting, capacity, compare, comparison_table, convergence, simulated, sweeping, timeline
 from edgecache.figures import runs
-from edgecache.figures.style import label, stands_for
+from edgecache.figures.style import BOUND_CLASS, base_policy, label
 
 SMALL = Setting(Scenario(slots=15, gpu_memory_gb=6), 2, ("lru", "ga", "clairvoyant"), "ec.Scenario(slots=15, gpu_memory_gb=6)")
 OTHER = Setting(Scenario.named("delay", slots=10), 0, ("lfu-da", "ga", "lru", "exact"), "ec.Scenario.named('delay', slots=10)")
@@ -45,7 +45,7 @@ def large(models, tmp_path, monkeypatch, **changes):
     monkeypatch.chdir(tmp_path)
     sample_catalogue(models, np.random.default_rng(models)).table().to_csv("mine.csv", index=False)
     scenario = Scenario(load_catalogue("mine.csv"), slots=10, arrival_rate=2.0, **changes)
-    policies = [stands_for(name) for name in MANY[models]]
+    policies = [base_policy(name) for name in MANY[models]]
     said = ", ".join(f"{name}={value}" for name, value in {"slots": 10, "arrival_rate": 2.0, **changes}.items())
     return Setting(scenario, 1, (*policies, *DEFAULT[-2:]), f"ec.Scenario(ec.load_catalogue('mine.csv'), {said})")
 
@@ -56,7 +56,7 @@ def test_the_line_of_a_comparison_gives_the_numbers_of_its_table(setting):
     found = again(view)
     assert found["policy"].tolist() == view.table["policy"].tolist() == list(setting.policies)
     assert_allclose(found[TALLIED], view.table[TALLIED], rtol=1e-12)
-    pd.testing.assert_frame_equal(view.table, compared(setting))
+    pd.testing.assert_frame_equal(view.table, comparison_table(setting))
 
 
 @pytest.mark.parametrize("setting", [SMALL, OTHER], ids=["small", "other"])
@@ -67,7 +67,7 @@ def test_the_line_of_a_timeline_gives_its_table_and_prints_why(setting, capsys):
     assert printed.startswith(f"Slot {MISSED}, policy ga") and "a miss" in printed
     run = simulate(setting.scenario, "ga", setting.seed)
     hits, misses = run.events["hit"].sum(), (~run.events["hit"] & ~run.events["cloud"]).sum()
-    assert f": {hits} hits, {misses} misses and {len(run.evictions)} evictions." in view.words[0]
+    assert f": {hits} hits, {misses} misses and {len(run.evictions)} evictions." in view.sentences[0]
 
 
 @pytest.mark.parametrize("setting", [SMALL, OTHER, NOBODY], ids=["small", "other", "nobody"])
@@ -84,10 +84,10 @@ def test_the_line_of_capacity_use_gives_the_numbers_of_its_table(setting):
 def test_the_line_of_a_convergence_gives_its_table(setting):
     view = convergence(setting, MISSED)
     pd.testing.assert_frame_equal(again(view), view.table)
-    assert f"first miss of slot {MISSED}" in view.words[0]
+    assert f"first miss of slot {MISSED}" in view.sentences[0]
 
 
-@pytest.mark.parametrize("name, values", [("gpu_memory_gb", (3.0, 9.0)), ("slots", (10, 20)), ("seed", (0, 2, 5))])
+@pytest.mark.parametrize(("name", "values"), [("gpu_memory_gb", (3.0, 9.0)), ("slots", (10, 20)), ("seed", (0, 2, 5))])
 def test_the_line_of_a_sweep_gives_the_numbers_of_its_table_with_the_present_value_among_them(name, values):
     steps, view = swept(SMALL, name, values)
     assert_allclose(steps, np.arange(1, len(steps) + 1) / len(steps))
@@ -106,13 +106,13 @@ def test_words_and_table_of_a_comparison_are_those_of_its_runs():
     view = compare(SMALL)
     table = comparison({name: simulate(SMALL.scenario, name, SMALL.seed) for name in SMALL.policies})
     pd.testing.assert_frame_equal(view.table, table)
-    assert view.words == (ranking(table), scarcity(table))
+    assert view.sentences == (ranking(table), scarcity(table), f"Bounds hold {BOUND_CLASS}.")
 
 
 def test_a_comparison_held_against_another_says_since_when_and_shows_what_was():
-    before = compared(Setting(SMALL.scenario.vary(gpu_memory_gb=12), 2, SMALL.policies, ""))
+    before = comparison_table(Setting(SMALL.scenario.vary(gpu_memory_gb=12), 2, SMALL.policies, ""))
     view = compare(SMALL, before, "Since then:")
-    assert view.words[2].startswith("Since then: The ranking by cost")
+    assert view.sentences[3].startswith("Since then: The ranking by cost")
     page, was = Page(view.rows), before.set_index("policy")
     assert f"was {was.loc['lru', 'total_cost']:.4g}" in page.text and len(page.all("span")) == 8 * 3
     assert "the pinned view" in [text.get_text() for text in view.figure.legends[0].get_texts()]
@@ -130,8 +130,8 @@ def test_the_rows_to_read_stand_from_the_cheapest_to_the_bounds_with_differences
 
 
 def test_without_a_request_every_view_says_so_and_nothing_is_not_a_number():
-    for view in (compare(NOBODY), compare(NOBODY, compared(SMALL), "Since:"), timeline(NOBODY, "ga", 0), capacity(NOBODY)):
-        said = " ".join(view.words) + Page(view.rows).text
+    for view in (compare(NOBODY), compare(NOBODY, comparison_table(SMALL), "Since:"), timeline(NOBODY, "ga", 0), capacity(NOBODY)):
+        said = " ".join(view.sentences) + Page(view.rows).text
         assert "nan" not in said and "none%" not in said and "inf" not in said.replace("information", "")
         runs.png(view.figure)
     shown = [text.get_text() for text in compare(NOBODY).figure.axes[1].texts]
@@ -141,20 +141,20 @@ def test_without_a_request_every_view_says_so_and_nothing_is_not_a_number():
 
 def test_without_costs_every_view_works_and_the_words_have_no_nan():
     free = Setting(Scenario(slots=10, w1=0, w2=0), 0, ("lru", "fifo", "ga"), "ec.Scenario(slots=10, w1=0, w2=0)")
-    for view in (compare(free), compare(SMALL, compared(free), "Since:"), compare(free, compared(SMALL), "Since:")):
-        assert "nan" not in " ".join(view.words) + view.rows and "inf" not in " ".join(view.words)
-    assert "meets the optimum in generation 0" in convergence(free, 1).words[0]
+    for view in (compare(free), compare(SMALL, comparison_table(free), "Since:"), compare(free, comparison_table(SMALL), "Since:")):
+        assert "nan" not in " ".join(view.sentences) + view.rows and "inf" not in " ".join(view.sentences)
+    assert "meets the optimum in generation 0" in convergence(free, 1).sentences[0]
     assert (swept(free, "w2", (0.0, 1.0))[1].table["total_cost"] >= 0).all()
 
 
 def test_where_no_policy_is_chosen_a_sentence_says_so():
     for policies in ((), ("clairvoyant",), BOUNDS):
-        setting = Setting(SMALL.scenario, 0, policies, SMALL.said)
-        for view in (compared, compare, capacity):
+        setting = Setting(SMALL.scenario, 0, policies, SMALL.call)
+        for view in (comparison_table, compare, capacity):
             with pytest.raises(InputError, match="no policy is chosen"):
                 view(setting)
     with pytest.raises(InputError, match="no policy is chosen to compare"):
-        swept(Setting(SMALL.scenario, 0, (), SMALL.said), "zipf", (1.0,))
+        swept(Setting(SMALL.scenario, 0, (), SMALL.call), "zipf", (1.0,))
 
 
 def test_where_the_ga_decides_nothing_the_nearest_slot_with_a_miss_is_shown_and_named():
@@ -162,17 +162,17 @@ def test_where_the_ga_decides_nothing_the_nearest_slot_with_a_miss_is_shown_and_
     missed = set(run.events[~run.events["hit"]]["slot"])
     quiet = next(slot for slot in range(SMALL.scenario.slots) if slot not in missed)
     nearest = min(abs(slot - quiet) for slot in missed)
-    words = convergence(SMALL, quiet).words[0]
+    words = convergence(SMALL, quiet).sentences[0]
     shown = int(re.search(rf"first miss of slot (\d+), the nearest with a miss to slot {quiet};", words)[1])
     assert shown in missed and abs(shown - quiet) == nearest
 
 
 def test_every_policy_has_its_timeline_and_stands_in_a_comparison_of_all():
-    everyone = Setting(SMALL.scenario, 2, tuple(POLICIES), SMALL.said)
+    everyone = Setting(SMALL.scenario, 2, tuple(POLICIES), SMALL.call)
     assert compare(everyone).table["policy"].tolist() == list(POLICIES)
     assert len(capacity(everyone).table) == len(POLICIES) * SMALL.scenario.slots
     for policy in ("random", "clairvoyant-delay", "optimal-online"):
-        assert timeline(SMALL, policy, 3).words[0].startswith(f"{label(policy)}, 15 slots: ")
+        assert timeline(SMALL, policy, 3).sentences[0].startswith(f"{label(policy)}, 15 slots: ")
 
 
 @pytest.mark.parametrize("models", [40, 100])
@@ -182,7 +182,7 @@ def test_with_many_models_bounds_are_left_out_with_the_reason_and_the_lines_stil
     for view in (side_by_side, use):
         assert view.table["policy"].unique().tolist() == MANY[models]
         for bound in DEFAULT[-2:]:
-            assert f"{label(bound)} is left out: {bound} is limited to 20000 deployments" in view.words[-1]
+            assert f"{label(bound)} is left out: {bound} is limited to 20000 deployments" in view.sentences[-1]
     found = again(side_by_side)
     assert found["policy"].tolist() == side_by_side.table["policy"].tolist()
     assert_allclose(found[TALLIED], side_by_side.table[TALLIED])
@@ -192,7 +192,7 @@ def test_with_many_models_bounds_are_left_out_with_the_reason_and_the_lines_stil
 
 def test_with_many_models_decisions_are_shown_and_told_as_with_few(tmp_path, monkeypatch):
     models, setting = 100, large(100, tmp_path, monkeypatch)
-    run = played(setting.scenario, "ga", 1)
+    run = simulated(setting.scenario, "ga", 1)
     missed = int(run.trace.slot[0])
     view = convergence(setting, missed)
     pd.testing.assert_frame_equal(again(view), view.table)
@@ -208,7 +208,7 @@ def test_with_many_models_decisions_are_shown_and_told_as_with_few(tmp_path, mon
 
 
 def test_a_sweep_with_many_models_has_the_lower_bound_in_the_place_of_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgecache.explorer.views.REQUESTS", 1)
+    monkeypatch.setattr("edgecache.explorer.views.SWEEP_REQUESTS", 1)
     view = swept(large(40, tmp_path, monkeypatch), "gpu_memory_gb", (1.0, 12.0, 20.0))[1]
     assert {"clairvoyant-bound", "clairvoyant-delay-bound"} <= set(view.table["policy"])
     assert_allclose(again(view)[TALLIED], view.table[TALLIED])
@@ -219,21 +219,21 @@ def test_a_sweep_leaves_out_what_no_server_can_be_and_says_why():
     setting = Setting(Scenario(slots=10), 0, ("lru",), "ec.Scenario(slots=10)")
     steps, view = swept(setting, "energy_capacity_kw", (0.1, 0.2, 0.8))
     assert view.table["energy_capacity_kw"].unique().tolist() == [0.8, 1.0] and steps == [0.5, 1.0]
-    assert "Left out: 0.1, 0.2. At 0.1 static_power_kw is 0.3; it must be below energy_capacity_kw" in view.words[1]
+    assert "Left out: 0.1, 0.2. At 0.1 static_power_kw is 0.3; it must be below energy_capacity_kw" in view.sentences[1]
     assert len(again(view)) == len(view.table)
 
 
-@pytest.mark.parametrize("slots, replications", [(10, 5), (300, 3), (1000, 1)])
+@pytest.mark.parametrize(("slots", "replications"), [(10, 5), (300, 3), (1000, 1)])
 def test_a_sweep_has_fewer_replications_of_longer_runs(slots, replications):
     setting = Setting(Scenario(slots=slots), 4, ("lru", "fifo"), "")
     view = swept(setting, "zipf", (0.8,))[1]
-    assert view.words[0].startswith(f"Each point: {replications} replication{'s' * (replications > 1)},")
+    assert view.sentences[0].startswith(f"Each point: {replications} replication{'s' * (replications > 1)},")
     plain = sweep({"zipf": [0.8]}, ("lru", "fifo"), replications, setting.scenario, seed=4, jobs=1, progress=False)
     pd.testing.assert_frame_equal(view.table, plain)
 
 
 VIEWS = {
-    "compare": lambda setting, figure=None: compare(setting, compared(SMALL) if setting is OTHER else None, figure=figure),
+    "compare": lambda setting, figure=None: compare(setting, comparison_table(SMALL) if setting is OTHER else None, figure=figure),
     "timeline": lambda setting, figure=None: timeline(setting, "ga", MISSED, figure),
     "capacity": capacity,
 }
@@ -252,7 +252,7 @@ def test_a_figure_drawn_anew_in_the_old_one_is_the_figure_drawn_afresh(view):
 
 
 def test_bars_of_a_comparison_are_the_costs_and_stand_from_the_cheapest():
-    setting = Setting(SMALL.scenario, 2, PAPER, SMALL.said)
+    setting = Setting(SMALL.scenario, 2, PAPER, SMALL.call)
     view = compare(setting)
     axis, own = view.figure.axes[0], view.table.sort_values("total_cost", kind="stable")
     ends = np.zeros(len(own))

@@ -1,162 +1,140 @@
-"""Figures are whole: nothing written in them leaves the page, and the same table gives the same bytes."""
+"""What figures show of tables: lines, boxes and markers where the numbers are, bounds behind them, the cloud's part marked."""
 
 from dataclasses import replace
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
+from support.layout import lines_of, texts_of, texts_outside
 
-from edgecache import BOUNDS, GA, PAPER, POLICIES, Scenario, box_statistics, load_catalogue, sweep
+from edgecache import BOUNDS, GA, PAPER, POLICIES, Scenario, box_statistics, sweep, sweep_by_slot
 from edgecache.analysis import gaps
-from edgecache.claims.design import read_readings
-from edgecache.figures import optimality, readings, sweeps
-from edgecache.profiling import delays
+from edgecache.figures import optimality, style, sweeps
 
 QUIET = {"progress": False, "jobs": 1}
-MEANS, SLOTS = sweep({"storage_gb": [60, 120]}, PAPER, 2, by="both", **QUIET)
-DELAYS = delays.service_delays(delays.draw_records(load_catalogue(), np.random.default_rng(0), cycles=3))
-NOTE = "drawn from the catalogue, not measured: 30 cycles of 10 executions at 10 Gbit/s, log-normal spread of 10%;"
-BOXES = box_statistics(SLOTS)
 CHEAP = Scenario(w2=0.05, slots=30)
-BOUNDED, BOUNDED_SLOTS = sweep({"storage_gb": [60, 120]}, [*PAPER, "exact", *BOUNDS], 3, CHEAP, by="both", **QUIET)
+BOUNDED, BOUNDED_SLOTS = sweep_by_slot({"storage_gb": [60, 120]}, [*PAPER, "exact", *BOUNDS], 3, CHEAP, **QUIET)
 BOUNDED_BOXES = box_statistics(BOUNDED_SLOTS)
 LIMITED = [replace(POLICIES[name], limit=20) for name in BOUNDS]  # on any server too large for them
 INEXACT = sweep({"storage_gb": [60, 120]}, [*PAPER, *LIMITED], 2, CHEAP, **QUIET)
 ALL = sweep({}, list(POLICIES), 2, CHEAP, **QUIET)
 SPLIT = gaps.split_gap(BOUNDED)
 CASES = ("ten services, default", "ten services, w2 = 0.01", "20 random models, w2 = 0.001", "100 random models, w2 = 0.001")
-FOUND = gaps.certificate(gaps.decisions_met(CHEAP, 1)[:20])
-SHARES = gaps.reached(pd.concat([FOUND.assign(case=case) for case in CASES]))
-SCARCE = gaps.scarcity([60, 120], [6, 12], Scenario(w2=0.02), popularities=1, jobs=1)
 SERVERS = {"fixed": 1, "growing": 2, "synthetic": 0.5}  # and how slow, and how much the GA loses there
 SCALING = pd.DataFrame(
     [
-        (
-            models,
-            server,
-            method,
-            models // 2,
-            *(models * slow * SERVERS[server] * np.array([1, 0.5, 3])),
-            gap * SERVERS[server],
-            left,
-        )
+        (models, server, method, *(models * slow * SERVERS[server] * np.array([1, 0.5, 3])), gap * SERVERS[server])
         for models in (10, 20, 50, 100, 200, 500, 1000)
         for server in SERVERS
-        for method, slow, gap, left in (("Exact", 0.01, 0.0, 0.0), ("GA", 0.1, models / 2000, np.nan), ("milp", 1.0, 0.0, 1e-5))
+        for method, slow, gap in (("Exact", 0.01, 0.0), ("GA", 0.1, models / 2000), ("milp", 1.0, 0.0))
     ],
-    columns=["models", "server", "method", "deployed", "ms", "ms_low", "ms_high", "gap", "left"],
+    columns=["models", "server", "method", "ms", "ms_low", "ms_high", "gap"],
 )
+
+
+@cache
+def certificates():
+    return gaps.certificate(gaps.decisions_met(CHEAP, 1)[:20])
+
+
+@cache
+def shares():
+    return gaps.reached(pd.concat([certificates().assign(case=case) for case in CASES]))
 
 
 def split_of(*parameters):
     return pd.concat([SPLIT.assign(parameter=parameter) for parameter in parameters])
 
 
-def map_of(*cases):
-    return pd.concat([SCARCE.assign(case=case) for case in cases])
+def of_all():
+    return ALL.assign(storage_gb=60)[["storage_gb", *ALL.columns]]
 
 
+def cloudy():
+    """A sweep in which the cloud serves some requests at 60 GB, few at 100 GB, and none at the default of 120 GB."""
+    counts = {60: 40, 100: 10, 120: 0}
+    rows = pd.concat([BOUNDED[BOUNDED["storage_gb"] == 60].assign(storage_gb=value, requests=100, cloud_requests=count)
+                      for value, count in counts.items()], ignore_index=True)  # fmt: skip
+    return rows[rows["policy"].isin([*PAPER, "clairvoyant"])]
+
+
+# the figures of the committed tables are looked at in test_committed_figures.py; these are the others
 FIGURES = {
-    "trend": lambda: sweeps.trends(MEANS),
-    "two trends": lambda: sweeps.trends(MEANS, ("total_cost", "service_delay_s")),
-    "twin": lambda: sweeps.trends(MEANS, sweeps.USERS),
-    "boxes": lambda: sweeps.cost_boxes(BOXES),
-    "twin of boxes": lambda: sweeps.users_boxes(box_statistics(SLOTS, "service_delay_s"), box_statistics(MEANS, "hit_ratio")),
-    "service delay": lambda: sweeps.service_delay(DELAYS, NOTE),
-    "framework": sweeps.framework,
-    "trend and bounds": lambda: sweeps.trends(BOUNDED),
-    "two trends and bounds": lambda: sweeps.trends(BOUNDED, ("total_cost", "service_delay_s")),
-    "twin and bounds": lambda: sweeps.trends(BOUNDED, sweeps.USERS),
-    "trend and inexact bounds": lambda: sweeps.trends(INEXACT),
     "two trends and inexact bounds": lambda: sweeps.trends(INEXACT, ("total_cost", "service_delay_s")),
-    "trends of all": lambda: sweeps.trends(
-        ALL.assign(storage_gb=60)[["storage_gb", *ALL.columns]], ("total_cost", "service_delay_s")
-    ),
-    "boxes and bounds": lambda: sweeps.cost_boxes(BOUNDED_BOXES),
-    "twin of boxes and bounds": lambda: sweeps.users_boxes(
-        box_statistics(BOUNDED_SLOTS, "service_delay_s"), box_statistics(BOUNDED, "hit_ratio")
-    ),
-    "gap split": lambda: optimality.gap_split(split_of("storage_gb", "gpu_memory_gb", "slots", "arrival_rate")),
+    "trend and inexact bounds": lambda: sweeps.trends(INEXACT),
+    "trends of all": lambda: sweeps.trends(of_all(), ("total_cost", "service_delay_s")),
+    "trend without bounds": lambda: sweeps.trends(BOUNDED[BOUNDED["policy"].isin(PAPER)]),
+    "trend with a cloud": lambda: sweeps.trends(cloudy()),
     "gap split of two": lambda: optimality.gap_split(split_of("storage_gb", "arrival_rate")),
-    "certificate": lambda: optimality.certificate(SHARES),
-    "growth": lambda: optimality.growth(SCALING),
-    "ranking": lambda: optimality.ranking(ALL),
+    "gap split of one": lambda: optimality.gap_split(split_of("storage_gb")),
     "inexact ranking": lambda: optimality.ranking(INEXACT[INEXACT["storage_gb"] == 60].drop(columns="storage_gb")),
-    "capacity map": lambda: optimality.capacity_map(map_of("cost, weights 1", "cost, w2 = 0.03", "delay alone")),
-}
-
-
-RESULTS = Path(__file__).parents[2] / "data/results"
-
-
-def committed(name):
-    return pd.read_csv(RESULTS / name)
-
-
-def readings_table():
-    return read_readings(RESULTS / "readings.parquet")
-
-
-FIGURES |= {
-    "ledger": lambda: readings.ledger(committed("claims.csv")),
-    "heat map": lambda: readings.heat_map(committed("readings-best.csv"), committed("claims.csv"), readings_table()),
-    "sensitivity": lambda: readings.sensitivity(committed("readings-sensitivity.csv")),
-    "headline": lambda: readings.headline(readings_table(), {"literal": (0.6, 0.62), "closest": (0.04, 0.9)}),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_leaves_the_figure(name):
     figure = FIGURES[name]()
-    canvas = FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    page = figure.bbox
-    axes = [axis for panel in figure.axes for axis in (panel.xaxis, panel.yaxis)]
-    beyond = {  # labels of ticks beyond the axis' ends, which are not drawn
-        tick.label1
-        for axis in axes
-        for tick in axis.get_major_ticks()
-        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
-    }
-    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
-    texts = [text for text in found if text.get_visible() and text.get_text() and text not in beyond]
-    assert len(texts) > 5
-    for text in texts:
-        box = text.get_window_extent(canvas.get_renderer())
-        inside = box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1 and box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1
-        assert inside, text.get_text()
+    assert len(texts_of(figure)) > 5 and not texts_outside(figure)
 
 
-@pytest.mark.parametrize("name", ["trend", "service delay"])
-def test_the_same_table_gives_the_same_bytes(name, tmp_path):
-    for folder in ("one", "two"):
-        sweeps.save(FIGURES[name](), "figure", tmp_path / folder)
-    for ending in ("png", "pdf"):
-        assert (tmp_path / f"one/figure.{ending}").read_bytes() == (tmp_path / f"two/figure.{ending}").read_bytes()
-
-
-def test_every_policy_of_the_paper_has_a_colour_of_its_own():
-    colours = [sweeps.POLICY_STYLE[name][0] for name in (*PAPER, "exact")]
-    assert len(set(colours)) == len(colours) and GA().name in sweeps.POLICY_STYLE
+def test_text_that_leaves_a_figure_is_noticed():
+    figure = FIGURES["gap split of one"]()
+    figure.text(0.9, 0.5, "a text that is far too long for what is left of the figure")
+    assert texts_outside(figure) == ["a text that is far too long for what is left of the figure"]
 
 
 def test_every_policy_has_a_style_of_its_own():
-    styles = [(to_hex(colour), marker) for colour, marker in (sweeps.POLICY_STYLE[name] for name in POLICIES)]
-    assert len(set(styles)) == len(styles) == len(sweeps.POLICY_STYLE)
-    assert set(sweeps.POLICY_STYLE) == set(POLICIES)
+    styles = [(to_hex(colour), marker) for colour, marker in (style.POLICY_STYLE[name] for name in POLICIES)]
+    assert len(set(styles)) == len(styles) == len(style.POLICY_STYLE)
+    assert set(style.POLICY_STYLE) == set(POLICIES)
     assert len({policy.label for policy in POLICIES.values()}) == len(POLICIES)
+    colours = [style.POLICY_STYLE[name][0] for name in (*PAPER, "exact")]
+    assert len(set(colours)) == len(colours) and GA().name in style.POLICY_STYLE
 
 
-# ---- bounds stand behind the policies
+# ---- bounds, and what the cloud serves
 
 
-def lines_of(axis):
-    """The lines of a panel that have a label, by label."""
-    return {line.get_label(): line for line in axis.get_lines() if not line.get_label().startswith("_")}
+def note_of(figure):
+    return " ".join(figure._supxlabel.get_text().split())
+
+
+def test_every_figure_with_a_bound_names_the_policies_that_it_bounds():
+    drawn = [sweeps.trends(BOUNDED), sweeps.trends(INEXACT, sweeps.USERS), sweeps.cost_boxes(BOUNDED_BOXES), *(
+        optimality.gap_split(split_of("storage_gb")), optimality.ranking(ALL))]  # fmt: skip
+    for figure in drawn:
+        assert "among policies that decide at misses, keep the requested model, and neither prefetch nor unload" in note_of(figure)
+    assert "among policies" not in note_of(FIGURES["trend without bounds"]())
+    only_floor = note_of(sweeps.trends(BOUNDED[BOUNDED["policy"].isin([*PAPER, "clairvoyant"])]))
+    assert "floor: every request known" in only_floor and "best online" not in only_floor
+
+
+def test_points_where_the_cloud_serves_more_than_at_the_default_are_hollow_and_named():
+    table = cloudy()
+    assert sweeps.cloud_shares(table).to_dict() == {60: 0.4, 100: 0.1}
+    figure = sweeps.trends(table, ("total_cost", "service_delay_s"))
+    assert "hollow: the cloud serves more requests than at the default, up to 40%; costs and delays leave them out" in note_of(
+        figure
+    )
+    for axis, outcome in zip(figure.axes, ("total_cost", "service_delay_s"), strict=True):
+        hollow = [line for line in axis.get_lines() if to_hex(line.get_markerfacecolor()) == "#ffffff"]
+        means = table.groupby(["policy", "storage_gb"])[outcome].mean()
+        assert len(hollow) == len(PAPER)
+        for line, name in zip(hollow, style.policy_styles(table), strict=True):
+            assert to_hex(line.get_markeredgecolor()) == to_hex(style.POLICY_STYLE[name][0])
+            assert_allclose(line.get_xydata(), [(value, means[name, value]) for value in (60, 100)])
+
+
+def test_no_point_is_hollow_where_the_cloud_serves_no_more_than_at_the_default():
+    assert not len(sweeps.cloud_shares(BOUNDED))
+    everywhere = cloudy().assign(cloud_requests=40)
+    assert not len(sweeps.cloud_shares(everywhere))
+    assert not [line for line in sweeps.trends(everywhere).axes[0].get_lines() if line.get_markerfacecolor() == "white"]
+    without_default = cloudy()[lambda rows: rows["storage_gb"] < 120]
+    assert sweeps.cloud_shares(without_default).to_dict() == {60: 0.4}, "compared with the least share"
 
 
 FLOORS = {"total_cost": ("clairvoyant", "optimal-online"), "service_delay_s": ("clairvoyant-delay", "optimal-online-delay")}
@@ -201,16 +179,16 @@ def test_bounds_cross_the_boxes_at_their_means():
     assert len(boxes) == 2 * len([*PAPER, "exact"])
     for label, bound in zip(("Floor", "Best online"), FLOORS["total_cost"], strict=True):
         means = BOUNDED_SLOTS[BOUNDED_SLOTS["policy"] == bound].groupby("storage_gb")["total_cost"].mean()
-        style = lines_of(axis)[label]
+        first = lines_of(axis)[label]
         across = [
             line
             for line in axis.get_lines()
-            if (line.get_color(), line.get_linestyle()) == (style.get_color(), style.get_linestyle())
+            if (line.get_color(), line.get_linestyle()) == (first.get_color(), first.get_linestyle())
         ]
-        across = [line for line in across if line.get_zorder() == style.get_zorder()]
+        across = [line for line in across if line.get_zorder() == first.get_zorder()]
         assert_allclose([line.get_ydata() for line in across], [[means[60]] * 2, [means[120]] * 2])
         assert_allclose([np.mean(line.get_xdata()) for line in across], [0, 1])
-        assert style.get_zorder() < min(box.get_zorder() for box in boxes)
+        assert first.get_zorder() < min(box.get_zorder() for box in boxes)
 
 
 def test_one_replication_has_lines_but_no_bands():
@@ -219,7 +197,7 @@ def test_one_replication_has_lines_but_no_bands():
     drawn = {label: line.get_ydata().tolist() for label, line in lines_of(axis).items()}
     labels = {POLICIES[name].label: name for name in (*PAPER, "exact")} | {"Floor": "clairvoyant", "Best online": "optimal-online"}
     assert drawn == {label: table[table["policy"] == name]["total_cost"].tolist() for label, name in labels.items()}
-    assert sweeps.trends(MEANS[MEANS["replication"] == 0]).axes[0].get_lines()
+    assert sweeps.trends(table[table["policy"].isin(PAPER)]).axes[0].get_lines()
 
 
 # ---- the figures of the gaps
@@ -236,11 +214,11 @@ def test_the_gaps_figure_draws_its_table():
 
 
 def test_the_certificate_draws_its_table():
-    (axis,) = optimality.certificate(SHARES).axes
+    (axis,) = optimality.certificate(shares()).axes
     curves = [line for line in axis.get_lines() if len(line.get_xdata()) == 51]
-    assert_allclose([line.get_ydata() for line in curves], [SHARES[SHARES["case"] == case]["optimal"] for case in CASES])
+    assert_allclose([line.get_ydata() for line in curves], [shares()[shares()["case"] == case]["optimal"] for case in CASES])
     dotted = [line.get_xdata()[0] for line in axis.get_lines() if len(line.get_xdata()) == 2]
-    assert_allclose(dotted, [FOUND["enumeration"].median()] * len(CASES))
+    assert_allclose(dotted, [certificates()["enumeration"].median()] * len(CASES))
 
 
 def test_growth_draws_its_table():
@@ -270,8 +248,8 @@ def test_the_ranking_is_in_order_and_says_who_knows():
             name = names[text.get_text()]
             assert x == pytest.approx(means[name])
             assert (line.get_marker(), to_hex(line.get_color())) == (
-                sweeps.POLICY_STYLE[name][1],
-                to_hex(sweeps.POLICY_STYLE[name][0]),
+                style.POLICY_STYLE[name][1],
+                to_hex(style.POLICY_STYLE[name][0]),
             )
             assert (line.get_markerfacecolor() == "white") == (name in knows)
 
@@ -282,7 +260,7 @@ def test_the_capacity_map_by_hand():
     rows = [
         (*server, resource, share, share > 0)
         for server, values in shares.items()
-        for resource, share in zip(gaps.RESOURCES, values, strict=True)
+        for resource, share in zip(gaps.CAPACITIES, values, strict=True)
     ]
     table = pd.DataFrame(rows, columns=["storage_gb", "gpu_memory_gb", "resource", "share", "binding"])
     (axis,) = optimality.capacity_map(table.assign(case="one")).axes

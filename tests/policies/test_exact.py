@@ -145,17 +145,17 @@ def test_exact_against_milp(candidates, count):
     for number in range(count):
         d = hard_decision(rng, candidates + 5, candidates, charge=["eviction", "absence"][number % 2])
         i = d.candidates
-        free = d.prices.capacities - d.prices.needs[:, d.requested]
+        free = d.capacities - d.needs[:, d.requested]
         found, gap = Exact().solve(d)
         assert gap == 0 and d.fits(found)
         least = d.cost(np.isin(np.arange(len(found)), d.requested)) - solved_by_milp(
-            d.leaving_cost[i] - d.holding_cost[i], d.prices.needs[:, i], free
+            d.leaving_cost[i] - d.holding_cost[i], d.needs[:, i], free
         )
         # HiGHS may overfill by its tolerance
         assert d.cost(found) == pytest.approx(least, rel=1e-7), number
         kept += found.sum() - 1
-        left = free - d.prices.needs[:, found].sum(axis=1) + d.prices.needs[:, d.requested]
-        bound[np.argmin(left / d.prices.capacities)] += 1
+        left = free - d.needs[:, found].sum(axis=1) + d.needs[:, d.requested]
+        bound[np.argmin(left / d.capacities)] += 1
     assert kept > count and (bound > 0).sum() >= min(count, 3) - 1  # not always the same capacity binds
 
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from support.cases import equal_catalogue, make_catalogue, make_trace, one_each, random_scenario
 
 from edgecache import POLICIES, EvictionPolicy, Scenario, eviction_policy, poisson_trace, simulate
-from edgecache.demand import NEVER, next_requests, requests_until_next
+from edgecache.demand import NEVER
 from edgecache.simulator import DEPLOYED, DONE, deploy, serve, start
 
 
@@ -176,9 +176,9 @@ def test_next_requests_against_brute_force():
         trace = make_trace(models, rng.integers(0, models, requests))
         asked = trace.model.tolist()
         expected = [asked.index(i, k + 1) + 1 if i in asked[k + 1 :] else NEVER for k, i in enumerate(asked)]
-        assert_array_equal(next_requests(trace), expected)
-        coming = np.minimum(next_requests(trace), requests + 1) - np.arange(1, requests + 1)
-        assert_array_equal(coming, requests_until_next(trace, np.arange(requests) + 1, asked))
+        assert_array_equal(trace.next_request, expected)
+        coming = np.minimum(trace.next_request, requests + 1) - np.arange(1, requests + 1)
+        assert_array_equal(coming, trace.requests_until(np.arange(requests) + 1, asked))
 
 
 def test_next_request_is_the_distance_that_the_books_know():
@@ -187,11 +187,11 @@ def test_next_request_is_the_distance_that_the_books_know():
     scenario = Scenario(make_catalogue(**{f"m{i}": (1 if i % 2 else 99, 1, 0, 0, 0) for i in range(10)}), storage_gb=5, slots=200)
     models, server = start(scenario, trace, np.random.SeedSequence(0))
     outcome, misses = np.empty(len(trace), dtype=np.uint8), 0
-    while (requested := serve(trace.model, next_requests(trace), models, server, outcome, True)) != DONE:
+    while (requested := serve(trace.model, trace.next_request, models, server, outcome, True)) != DONE:
         deploy(models, server, requested)
         deployed, clock = np.flatnonzero(models["place"] == DEPLOYED), server["clock"][0]
         coming = np.minimum(models["next_request"][deployed], len(trace) + 1) - clock
-        assert_array_equal(coming, requests_until_next(trace, clock, deployed))
+        assert_array_equal(coming, trace.requests_until(clock, deployed))
         misses += 1
     assert misses == 5
 

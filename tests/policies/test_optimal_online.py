@@ -203,7 +203,7 @@ def test_a_single_model(charge, active_cycle):
     scenario = Scenario(make_catalogue(a=(3, 2, 0.1, 5, 1)), charge=charge, active_cycle=active_cycle, slots=50, popularity="true")
     plan = OptimalOnline().solve(scenario, np.ones(1))
     assert plan.average_cost == exactly(3 + 2)
-    books = simulate(scenario, "optimal-online", 1).books
+    books = simulate(scenario, "optimal-online", 1).by_slot
     hit = books["hits"].cumsum() > 0
     assert hit.any() and books["total_cost"][hit] == exactly(3 + 2)
     beside = scenario.vary(catalogue=make_catalogue(a=(3, 2, 0.1, 5, 1), large=(300, 2, 0.1, 5, 1)), w1=2.0)
@@ -268,9 +268,9 @@ def test_played_with_room_for_all_it_costs_what_it_predicts(charge):
         trace = Trace(np.arange(8000), requested, 8000, popularity)
         plan = OptimalOnline().prepare(scenario, trace)
         run = simulate(scenario, "optimal-online", trace=trace)
-        assert run.books["total_cost"][1000:].mean() == pytest.approx(plan.average_cost, rel=0.08), number
-        exact = simulate(scenario, "exact", trace=trace).books["total_cost"][1000:].mean()
-        assert run.books["total_cost"][1000:].mean() <= exact * 1.02
+        assert run.by_slot["total_cost"][1000:].mean() == pytest.approx(plan.average_cost, rel=0.08), number
+        exact = simulate(scenario, "exact", trace=trace).by_slot["total_cost"][1000:].mean()
+        assert run.by_slot["total_cost"][1000:].mean() <= exact * 1.02
         ends[bool(run.deployments[-1][popularity > 0].all())] += 1
     assert min(ends.values()) >= 3  # it ends with everything deployed in some, not in others
 
@@ -300,7 +300,7 @@ def costs_and_waits(run):
     """What each slot cost, and what its misses waited in all, (2, slots)."""
     s, c, trace = run.scenario, run.scenario.catalogue, run.trace
     wait = np.where(run.outcome == 0, (8 * c.size_gb / s.bandwidth_gbps + c.io_delay_s)[trace.model], 0.0)
-    return np.array([run.books["total_cost"], np.bincount(trace.slot, wait, minlength=trace.slots)])
+    return np.array([run.by_slot["total_cost"], np.bincount(trace.slot, wait, minlength=trace.slots)])
 
 
 @functools.cache

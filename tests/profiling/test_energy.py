@@ -12,7 +12,7 @@ import pytest
 from edgecache.profiling import energy
 from edgecache.profiling.energy import Energy
 
-DENIED = "RAPL may be read by root alone"
+DENIED = "only root may read RAPL"
 GPU = "GPU-2f1b"  # its UUID
 NO_RAPL = "no RAPL counters in /sys/class/powercap"
 

@@ -38,18 +38,6 @@ def file(folder, request):
     path.unlink()
 
 
-def as_it_is(monkeypatch):
-    """By cachestat, where the kernel has it."""
-
-
-def by_mincore(monkeypatch):
-    """As under a kernel before Linux 6.5."""
-    monkeypatch.setattr(machine, "CACHESTAT", 100_000)
-
-
-ways = pytest.mark.parametrize("way", [as_it_is, by_mincore])
-
-
 def read(file, pages):
     """Read a byte of each of the pages, and nothing ahead."""
     descriptor = os.open(file, os.O_RDONLY)
@@ -59,17 +47,13 @@ def read(file, pages):
     os.close(descriptor)
 
 
-@ways
-def test_what_was_just_written_is_cached_and_what_was_evicted_is_not(file, way, monkeypatch):
-    way(monkeypatch)
+def test_what_was_just_written_is_cached_and_what_was_evicted_is_not(file):
     assert machine.cached_share([file]) == 1
     machine.evict([file])
     assert machine.cached_share([file]) == 0
 
 
-@ways
-def test_pages_that_are_read_are_cached_and_counted(file, way, monkeypatch):
-    way(monkeypatch)
+def test_pages_that_are_read_are_cached_and_counted(file):
     machine.evict([file])
     chosen = np.random.default_rng(1).permutation(PAGES)[:100]
     before = machine.bytes_read()
@@ -82,25 +66,17 @@ def test_pages_that_are_read_are_cached_and_counted(file, way, monkeypatch):
     assert machine.bytes_read() - before <= 64 * PAGE, "what is cached is not read from the disk"
 
 
-def test_cachestat_and_mincore_and_util_linux_tell_the_same(file, monkeypatch):
+@pytest.mark.skipif(not shutil.which("fincore"), reason="no fincore of util-linux")
+def test_the_share_is_that_of_util_linux(file):
     rng = np.random.default_rng(2)
     for count in (0, 1, 37, PAGES):
         machine.evict([file])
         read(file, rng.permutation(PAGES)[:count])
-        told = []
-        for way in (as_it_is, by_mincore):
-            with monkeypatch.context() as patched:
-                way(patched)
-                told.append(machine.cached_share([file]))
-        assert told == [count / PAGES] * 2
-        if shutil.which("fincore"):
-            pages = subprocess.check_output(["fincore", "--noheadings", "--output", "PAGES", file], text=True)
-            assert int(pages) == count
+        pages = subprocess.check_output(["fincore", "--noheadings", "--output", "PAGES", file], text=True)
+        assert machine.cached_share([file]) == count / PAGES == int(pages) / PAGES
 
 
-@ways
-def test_the_share_of_several_files_is_of_their_pages(file, way, folder, monkeypatch):
-    way(monkeypatch)
+def test_the_share_of_several_files_is_of_their_pages(file, folder):
     small, empty = folder / "small.bin", folder / "empty.bin"
     small.write_bytes(b"x" * (PAGE + 1))
     empty.write_bytes(b"")
@@ -119,9 +95,7 @@ def test_a_file_that_is_mapped_stays_cached(file):
     assert machine.cached_share([file]) == 0
 
 
-@ways
-def test_a_file_in_memory_is_never_cold(way, monkeypatch):
-    way(monkeypatch)
+def test_a_file_in_memory_is_never_cold():
     with in_memory() as folder:
         path = folder / "file.bin"
         path.write_bytes(b"x" * PAGES * PAGE)
@@ -150,9 +124,7 @@ def overlay(folder):
             process.kill()
 
 
-@ways
-def test_on_an_overlay_what_is_cached_is_not_called_cold(overlay, way, monkeypatch):
-    way(monkeypatch)
+def test_on_an_overlay_what_is_cached_is_not_called_cold(overlay):
     path = overlay / "file.bin"
     path.write_bytes(os.urandom(PAGES * PAGE))
     share = machine.cached_share([str(path)])
@@ -160,12 +132,10 @@ def test_on_an_overlay_what_is_cached_is_not_called_cold(overlay, way, monkeypat
 
 
 class Deaf:
-    """A C library whose system calls all fail."""
+    """A C library whose calls fail."""
 
-    def syscall(self, *_):
+    def mincore(self, *_):
         return -1
-
-    mincore = syscall
 
 
 def test_where_the_kernel_does_not_tell_the_share_is_unknown(file, monkeypatch):
@@ -190,10 +160,7 @@ def test_no_file_stays_open(file, monkeypatch):
 
     before = opened()
     machine.evict([file])
-    for way in (as_it_is, by_mincore):
-        with monkeypatch.context() as patched:
-            way(patched)
-            machine.cached_share([file])
+    machine.cached_share([file])
     monkeypatch.setattr(os, "fsync", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         machine.evict([file])
@@ -229,13 +196,13 @@ def test_a_kernel_that_counts_no_reads_is_not_believed_to_have_read_nothing(monk
 
 @linux
 def test_memory_sees_what_is_allocated_and_gives_it_back():
-    machine.give_back()
+    machine.release_memory()
     anonymous, resident = machine.memory_bytes()
     held = np.ones(64 * MB, dtype=np.uint8)
     more, residing = machine.memory_bytes()
     assert held[-1] == 1 and 64 * MB <= more - anonymous <= 72 * MB and 64 * MB <= residing - resident <= 72 * MB
     del held
-    machine.give_back()
+    machine.release_memory()
     assert all(abs(now - then) < 8 * MB for now, then in zip(machine.memory_bytes(), (anonymous, resident), strict=True))
 
 
@@ -249,7 +216,7 @@ def test_a_mapped_file_is_resident_and_not_anonymous(file):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another, whose free memory is its own affair")
 def test_free_memory_below_what_is_still_used_is_given_back():
-    machine.give_back()
+    machine.release_memory()
     start, _ = machine.memory_bytes()
     pieces = [b"x" * 60_000 for _ in range(1000)]  # too small to be mapped on their own
     last = b"x" * 60_000
@@ -257,13 +224,13 @@ def test_free_memory_below_what_is_still_used_is_given_back():
     kept, _ = machine.memory_bytes()
     if kept - start < 30 * MB:
         pytest.skip("this C library gave the memory back by itself")
-    machine.give_back()
+    machine.release_memory()
     assert machine.memory_bytes()[0] - start < 8 * MB and last
 
 
 @linux
 def test_garbage_that_refers_to_itself_is_collected():
-    machine.give_back()
+    machine.release_memory()
     start, _ = machine.memory_bytes()
     gc.disable()
     try:
@@ -271,7 +238,7 @@ def test_garbage_that_refers_to_itself_is_collected():
         knot.append(knot)
         del knot
         assert machine.memory_bytes()[0] - start > 30 * MB
-        machine.give_back()
+        machine.release_memory()
         assert machine.memory_bytes()[0] - start < 8 * MB
     finally:
         gc.enable()

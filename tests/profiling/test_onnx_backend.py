@@ -17,7 +17,7 @@ from support.disks import disk
 from edgecache import InputError, load_catalogue
 from edgecache.catalogue import SHIPPED
 from edgecache.profiling import machine
-from edgecache.profiling.network import NAMED, Network
+from edgecache.profiling.contract import CATALOGUE_MODELS, Network
 from edgecache.profiling.onnx import networks
 from edgecache.profiling.onnx.backend import OnnxBackend
 from edgecache.profiling.onnx.graph import Graph
@@ -110,7 +110,7 @@ def test_attention_with_a_past_and_a_mask(tmp_path):
     def stage(g):
         x, mask = g.input("x", (1, 3, 24)), g.input("mask", (3, 7))
         past = [g.input(name, (1, 4, 4, 6)) for name in ("keys", "values")]
-        for name, tensor in zip("oab", g.attention(x, 24, 4, past=past, mask=mask), strict=True):
+        for name, tensor in zip("oab", g.cached_attention(x, 24, 4, past, mask), strict=True):
             g.output(name, tensor, (None,) * (3 if name == "o" else 4))
 
     loaded, weights = written(tmp_path, stage)
@@ -309,11 +309,11 @@ def test_stages_run_as_often_as_they_say_and_hand_on_what_they_put_out(tmp_path)
 
 def test_every_service_of_the_catalogue_has_a_network_and_a_named_model():
     services = load_catalogue(SHIPPED).services
-    for table in (NAMED, networks.STAGES, networks.FAMILIES, backend.services):
+    for table in (CATALOGUE_MODELS, networks.ARCHITECTURES, backend.services):
         assert tuple(table) == services
 
 
-@pytest.mark.parametrize("service", NAMED)
+@pytest.mark.parametrize("service", CATALOGUE_MODELS)
 def test_the_network_of(service, folder):
     network = backend.build(service, folder / service)
     assert sorted((folder / service).iterdir()) == sorted(map(Path, network.files)), "nothing else is left behind"
@@ -321,8 +321,8 @@ def test_the_network_of(service, folder):
     assert network.parameters == sum(count for count, _ in counts)
     assert sum(constants for _, constants in counts) < 1000
     assert 4 * network.parameters < network.size_bytes < 1.02 * 4 * network.parameters
-    assert (network.named, network.named_parameters) == NAMED[service] and 0 < network.share < 1
-    assert network.weights == "random" and network.model and network.steps == max(s for s, _ in networks.STAGES[service])
+    assert (network.named, network.named_parameters) == CATALOGUE_MODELS[service] and 0 < network.share < 1
+    assert network.weights == "random" and network.model and network.steps == max(s for s, _ in networks.ARCHITECTURES[service][1])
     loaded = backend.load(network)
     loaded.prepare(3)
     first, state, out = dict(loaded.first), loaded.infer(), set()
@@ -487,7 +487,7 @@ def own(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if content is not None:
             path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
-        mine = OnnxBackend(own={"mine": str(path)}, sizes=sizes)
+        mine = OnnxBackend(models={"mine": str(path)}, sizes=sizes)
         network = mine.build("mine", tmp_path / "unused")
         loaded = mine.load(network)
         loaded.prepare(0)
@@ -522,8 +522,8 @@ def test_a_model_of_ones_own_is_run_where_it_lies(own, tmp_path):
 def test_a_model_of_ones_own_may_take_the_place_of_one_of_ours(tmp_path):
     path = tmp_path / "mine.onnx"
     path.write_bytes(linear().SerializeToString())
-    mine = OnnxBackend(own={SMALLEST: str(path), "new": str(path)})
-    assert mine.services == (*NAMED, "new")
+    mine = OnnxBackend(models={SMALLEST: str(path), "new": str(path)})
+    assert mine.services == (*CATALOGUE_MODELS, "new")
     assert mine.build(SMALLEST, tmp_path).weights == "own" and mine.build("new", tmp_path).service == "new"
 
 
@@ -609,11 +609,11 @@ def test_inputs_of_other_kinds_are_refused(refused, strange, kind):
 
 def test_unknown_sizes(own, refused):
     named = model(("Identity", "x", "y"), inputs=[info("x", ("batch", "rows", 3, "rows"))])
-    assert refused(named) == "mine.onnx: the input 'x' has the unknown size 'rows'; say how large it is: --size rows=64"
+    assert refused(named) == "mine.onnx: the input 'x' has the unknown size 'rows'; give it: --size rows=64"
     assert own(named, rows=5)[1]["y"].shape == (1, 5, 3, 5)
     assert own(named, rows=5, batch=2, other=9)[1]["y"].shape == (2, 5, 3, 5)
     unnamed = model(("Identity", "x", "y"), inputs=[info("x", (None, None))])
-    assert refused(unnamed).endswith("has the unknown size 'x.1'; say how large it is: --size x.1=64")
+    assert refused(unnamed).endswith("has the unknown size 'x.1'; give it: --size x.1=64")
     assert own(unnamed, **{"x.1": 7})[1]["y"].shape == (1, 7)
     fitting = model(("MatMul", "x z", "y"), inputs=[info("x", (2, "k")), info("z", ("j", 2))])
     assert "dimension mismatch" in refused(fitting, k=3, j=4)
@@ -637,7 +637,7 @@ def test_a_size_beyond_all_memory_is_told(tmp_path, power):
     """A MemoryError is told where the worker meets it; anything else that NumPy may say is none of the user's."""
     path = tmp_path / "mine.onnx"
     path.write_bytes(model(("Identity", "x", "y"), inputs=[info("x", (1, "n"))]).SerializeToString())
-    mine = OnnxBackend(own={"mine": str(path)}, sizes={"n": 10**power})
+    mine = OnnxBackend(models={"mine": str(path)}, sizes={"n": 10**power})
     with pytest.raises((InputError, MemoryError)):
         mine.load(mine.build("mine", tmp_path)).prepare(0)
 
@@ -660,7 +660,7 @@ def test_weights_in_another_file_are_all_read_by_the_load(folder):
     rows, wide = 4096, 4096
     table = model(("Gather", "w x", "y"), inputs=[info("x", (2,), TensorProto.INT64)], weights=[("w", normal(rows, wide))])
     weights = outside(path, table)
-    mine = OnnxBackend(own={"mine": str(path)})
+    mine = OnnxBackend(models={"mine": str(path)})
     network = mine.build("mine", folder)
     assert network.files == (str(path), str(weights)) and network.parameters == rows * wide
     assert network.size_bytes == path.stat().st_size + weights.stat().st_size
@@ -690,7 +690,7 @@ def test_missing_and_truncated_weights_are_told(tmp_path, refused):
     whole = weights.read_bytes()
     weights.write_bytes(whole[:-1])
     with pytest.raises(InputError) as raised:
-        OnnxBackend(own={"mine": str(tmp_path / "mine.onnx")}).build("mine", tmp_path)
+        OnnxBackend(models={"mine": str(tmp_path / "mine.onnx")}).build("mine", tmp_path)
     assert str(raised.value) == f"the weights of 'mine', {weights}, are truncated: 16383 of 16384 bytes"
     weights.unlink()
     assert refused(None).endswith("mine.onnx, keeps its weights in weights.bin, which is missing")

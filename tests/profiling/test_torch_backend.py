@@ -17,11 +17,11 @@ import pytest
 
 from edgecache.catalogue import SHIPPED
 from edgecache.errors import InputError
-from edgecache.profiling.machine import give_back, memory_bytes
-from edgecache.profiling.network import NAMED
+from edgecache.profiling.contract import CATALOGUE_MODELS
+from edgecache.profiling.machine import memory_bytes, release_memory
 from edgecache.profiling.torch import backend as torch_backend
+from edgecache.profiling.torch.architectures import SERVICES
 from edgecache.profiling.torch.backend import TorchBackend
-from edgecache.profiling.torch.networks import SERVICES
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: no test asks the hub
 MISSING = [package for package in ("torch", "transformers", "diffusers") if find_spec(package) is None]
@@ -108,7 +108,7 @@ def test_impossible_settings_are_told(settings, told):
 def test_the_services_are_those_of_the_catalogue_and_so_are_their_repositories():
     with open(SHIPPED, newline="") as file:
         rows = {row["service"]: row["hf_id"] for row in csv.DictReader(file)}
-    assert list(rows) == list(SERVICES) == list(NAMED) == list(PARAMETERS)
+    assert list(rows) == list(SERVICES) == list(CATALOGUE_MODELS) == list(PARAMETERS)
     # one of its voices: transformers cannot read the repository of all
     assert {name: row.repository for name, row in SERVICES.items()} == {**rows, "text_to_speech": "facebook/mms-tts-eng"}
 
@@ -133,7 +133,7 @@ def test_it_pickles_and_describes_itself(backend):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_in_full_the_parameters_are_the_named_models(backend, service):
-    from edgecache.profiling.torch.networks import empty
+    from edgecache.profiling.torch.architectures import empty
 
     found = {}
     for name, part in SERVICES[service].parts.items():
@@ -142,7 +142,7 @@ def test_in_full_the_parameters_are_the_named_models(backend, service):
         found[name] = sum(parameter.numel() for parameter in module.parameters()) / 1e6
     assert found == pytest.approx(PARAMETERS[service], abs=0.05)
     if service != "text_to_3d":  # whose text encoder is not always counted
-        assert sum(found.values()) == pytest.approx(NAMED[service][1] / 1e6, rel=1e-3)
+        assert sum(found.values()) == pytest.approx(CATALOGUE_MODELS[service][1] / 1e6, rel=1e-3)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -151,7 +151,7 @@ def test_a_network_is_built_loaded_run_and_given_up(backend, folder, loaded, ser
     from safetensors.torch import load  # an oracle of the files' format
 
     network = backend.build(service, folder)
-    assert network.model.endswith(", scaled down") and (network.named, network.named_parameters) == NAMED[service]
+    assert network.model.endswith(", scaled down") and (network.named, network.named_parameters) == CATALOGUE_MODELS[service]
     assert 0 < network.share < 0.05 and network.weights == "random" and network.steps >= 1
     assert {Path(file).name for file in network.files} == set(contents(folder / service))
     tensors = [tensor for file in network.files[1::2] for tensor in load(Path(file).read_bytes()).values()]
@@ -222,15 +222,15 @@ def test_the_bytes_are_in_memory_after_a_load_and_not_after_its_end(backend, fol
     monkeypatch.setitem(SERVICES, "text_understanding", replace(SERVICES["text_understanding"], parts={"model": wide}))
     network = backend.build("text_understanding", tmp_path)
     assert network.size_bytes > 60e6
-    give_back()
+    release_memory()
     before = memory_bytes()[0]
     one = backend.load(network)
-    give_back()
+    release_memory()
     taken = memory_bytes()[0] - before
     one.prepare(0)
     one.infer()
     one.close()
-    give_back()
+    release_memory()
     left = memory_bytes()[0] - before
     if not np.isnan(taken):
         assert 0.95 * network.size_bytes < taken < 1.2 * network.size_bytes
@@ -274,7 +274,11 @@ def test_weights_of_the_hub_are_written_whole_and_give_its_answers(backend, load
     monkeypatch.setitem(SERVICES, service, replace(row, repository=str(tmp_path / "hub"), full=row.small))
     hub = TorchBackend(device="cpu", weights="hub")
     network = hub.build(service, tmp_path)
-    assert (network.model, network.weights, network.named_parameters) == (NAMED[service][0], "hub", NAMED[service][1])
+    assert (network.model, network.weights, network.named_parameters) == (
+        CATALOGUE_MODELS[service][0],
+        "hub",
+        CATALOGUE_MODELS[service][1],
+    )
     assert network.repository == str(tmp_path / "hub") and backend.build(service, tmp_path / "ours").repository == ""
     assert network.parameters == backend.build(service, tmp_path / "ours").parameters
     read = answer(loaded(service, hub, tmp_path))

@@ -10,8 +10,11 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from matplotlib.figure import Figure
 
 from edgecache.errors import InputError
+from edgecache.figures import save
+from edgecache.figures.output import source_tables
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -116,36 +119,34 @@ def test_the_gallery_has_every_figure_once_with_its_notebook_and_tables(site, pa
         cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
         assert f'"{name}"' in "".join(next(found["source"] for found in cells if found["id"] == cell))
         tables = [link.removeprefix("tables/") for link in links if link.startswith("tables/")]
-        assert set(tables) <= set(TABLES) and bool(tables) == (name != "fig2-framework")
-        # the rules of data/README.md
-        own = re.sub("^headline-cost-and-delay", "fig3b-cost", name)
-        own = own if f"{own}.csv" in TABLES else own.replace("-users-", "-cost-")
-        assert f"{own}.csv" not in TABLES or tables == [f"{own}.csv"]
+        assert set(tables) <= set(TABLES) and tables == source_tables(ROOT / f"figures/{name}.png")
         if notebook in ("01-profiling", "05-optimality"):
             assert f"params/{notebook}.yaml" in links
     order = [card.select("a")[2]["href"] for card in cards]
     assert order == sorted(order)
 
 
-def test_figures_saved_in_a_loop_are_found_and_others_refused():
-    loop = """for name in ["a", "b"]:
-    table = ec.write_table(rows, folder / f"x-{name}.csv")
-    table["shown"] = True
-    figures.save(draw(table), f"x-{name}", folder)"""
-    other = """rows = pd.read_csv("../data/results/y.csv")
-def draw(table):
-    rows = table.join(pd.read_csv("x-a.csv"))
-    return figures.trends(rows)
-figures.save(draw(rows), "y", folder)"""
-    cells = [nbformat.v4.new_markdown_cell("# Why?"), nbformat.v4.new_code_cell(loop), nbformat.v4.new_code_cell(other)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    found = gallery(["x-a", "x-b", "y"], ["x-a.csv", "x-b.csv", "y.csv"], {"07": notebook})
-    tables = {figure.name: figure.tables for figure in found}
-    assert tables == {"x-a": ["x-a.csv"], "x-b": ["x-b.csv"], "y": ["y.csv"]}
+def test_figures_are_found_by_the_cell_that_saves_them_and_others_refused(tmp_path):
+    def cell(name):
+        return nbformat.v4.new_code_cell(f'table = read("{name}.csv")\nsave(\n    draw(table),\n    "{name}",\n    folder,\n)')
+
+    for name, tables in (("x-a", None), ("y", ["x-a.csv"]), ("x", ())):
+        save(Figure(), name, tmp_path, tables)
+    mention = nbformat.v4.new_code_cell('tables = {"y": 1, "x-a": 2}')
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Why?"), mention, cell("y"), cell("x-a"), cell("x")])
+    found = gallery(tmp_path, ["x-a.csv"], {"07": notebook})
+    assert [(figure.name, figure.number, figure.tables) for figure in found] == [
+        ("y", 2, ["x-a.csv"]),
+        ("x-a", 3, ["x-a.csv"]),
+        ("x", 4, []),
+    ]
+    with pytest.raises(InputError, match=r"07, cell (\d), 08, cell \1"):
+        gallery(tmp_path, ["x-a.csv"], {"07": notebook, "08": notebook})
+    with pytest.raises(InputError, match=r"is drawn from x-a\.csv, which is not in data/results"):
+        gallery(tmp_path, ["z.csv"], {"07": notebook})
+    save(Figure(), "z", tmp_path)
     with pytest.raises(InputError, match=r"figures/z\.png is saved by these cells: none"):
-        gallery(["z"], [], {"07": notebook})
-    with pytest.raises(InputError, match="07, cell 1, 08, cell 1"):
-        gallery(["x-a"], [], {"07": notebook, "08": notebook})
+        gallery(tmp_path, ["x-a.csv", "z.csv"], {"07": notebook})
 
 
 def test_images_are_described(pages):
@@ -162,7 +163,7 @@ def test_the_main_results_are_those_of_the_readme(pages):
     told = " ".join(main.get_text().split())
     blocks = re.findall(r"<!-- (\w+): written by [^>]*-->\n(.*?)<!-- end -->", (ROOT / "README.md").read_text(), re.DOTALL)
     blocks = {name: re.sub(r"[`🟩🟥⬜◽]", "", text) for name, text in blocks}
-    expected = [line for name in ("results", "claims") for line in blocks[name].splitlines() if line.startswith("| ")]
+    expected = [line for name in ("gap", "results", "claims") for line in blocks[name].splitlines() if line.startswith("| ")]
     assert rows == [[cell.strip() for cell in line.strip("|").split("|")] for line in expected]
     assert len(rows) > 20
     for name in ("gap", "claims", "search"):

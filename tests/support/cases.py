@@ -3,7 +3,7 @@
 import numpy as np
 
 from edgecache import READINGS, Catalogue, Decision, Scenario, Trace, sample_catalogue
-from edgecache.policies.contract import Prices
+from edgecache.accounting import Charges
 
 FEATURES = ("size_gb", "gpu_memory_gb", "power_kw", "io_delay_s", "inference_delay_s")
 
@@ -36,8 +36,8 @@ def make_decision(scenario, requested, deployed, requests, *, slot=0, seed=0, po
     held = np.zeros(size, dtype=bool)
     held[list(deployed)] = True
     requests = np.asarray(requests)
-    prices = Prices.of(scenario, popularity)
-    return Decision(prices, requested, held, requests, int(requests.sum()), slot, np.random.default_rng(seed))
+    trace = Trace([], [], 1, popularity, requests_per_slot=scenario.requests_per_slot)
+    return Decision(Charges.of(scenario, trace), requested, held, requests, int(requests.sum()), slot, np.random.default_rng(seed))
 
 
 def hard_decision(rng, models, candidates, *, seed=0, **readings):

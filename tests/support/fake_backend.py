@@ -1,7 +1,7 @@
-"""A backend of small files and known times, measured at once and without chance: its clock, its memory and its disk are numbers.
+"""A backend of small files and known times: its clock, memory and disk are numbers, so that nothing depends on the machine.
 
-`install` has the measuring process forked from the test and replaces what it reads of the machine. `LOG` is a file to which the
-process adds a line for all that it does, `PLAN` says which of it goes wrong: (step, service, how often before) -> a key of WRONG.
+`install` has the measuring process forked from the test and replaces what it reads of the machine. The process adds a line to the
+file `LOG` for each step; `PLAN` says which step fails: (step, service, number of earlier ones) -> a key of FAILURES.
 """
 
 import errno
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,13 +20,13 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from edgecache.errors import InputError
-from edgecache.profiling import measure as profiling
-from edgecache.profiling import profile, worker
-from edgecache.profiling.network import Network, enough_room
+from edgecache.profiling import measurement, profiles, worker
+from edgecache.profiling.contract import Network, enough_room
 from edgecache.profiling.onnx.backend import OnnxBackend
-from edgecache.profiling.profile import Profile
+from edgecache.profiling.profiles import Profile
 
 # bytes on disk and in memory; seconds of a load, of the first execution and of the later ones
 NETWORKS = {
@@ -44,7 +45,7 @@ def _raise(error: Exception):
     raise error
 
 
-WRONG = {
+FAILURES = {
     "input": lambda: _raise(InputError("the network of 'it' is no good")),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
@@ -63,7 +64,7 @@ def does(step: str, service: str):
     before = count(step, service)
     with open(LOG[0], "a") as file:
         file.write(f"{os.getpid()} {step} {service}\n")
-    WRONG.get(PLAN.get((step, service, before)) or PLAN.get((step, service, -1)), lambda: None)()
+    FAILURES.get(PLAN.get((step, service, before)) or PLAN.get((step, service, -1)), lambda: None)()
 
 
 def logged() -> list[tuple[str, str, str]]:
@@ -73,6 +74,42 @@ def logged() -> list[tuple[str, str, str]]:
 
 def count(step: str, service: str | None = None) -> int:
     return sum(done == step and service in (None, whose) for _, done, whose in logged())
+
+
+FOUR = ["mine-machine.json", "mine-records.csv", "mine-summary.csv", "mine.csv"]
+
+
+def measure(folder, backend=None, messages=None, **options):
+    """A profile of the folder, on fake networks unless there is another backend."""
+    report = [].append if messages is None else messages.append
+    return measurement.profile(backend or FakeBackend(), folder / "mine.csv", report=report, **options)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def one_sentence(err, *parts):
+    """Check that standard error is one sentence of ours with these parts."""
+    assert err.startswith("edgecache: ") and err.count("\n") == 1 and "Traceback" not in err, err
+    for part in parts:
+        assert part in err
+
+
+@contextmanager
+def interrupted_at(call, error=KeyboardInterrupt):
+    """Ctrl-C at the k-th call (from 1) of the process that measures."""
+    calls, real = [], worker.Worker._call
+
+    def counted(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == call:
+            raise error
+        return real(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker.Worker, "_call", counted)
+        yield calls
 
 
 def forget():
@@ -87,16 +124,17 @@ class FakeBackend:
     networks: Mapping[str, tuple] = field(default_factory=lambda: NETWORKS)
     device: str = "cpu"
     threads: int = 1
-    own: Mapping[str, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     name: ClassVar[str] = "fake"
+    gpu: ClassVar[str] = ""
 
     def __post_init__(self):
         object.__setattr__(self, "device", "cpu" if self.device == "auto" else self.device)
 
     @property
     def services(self) -> tuple[str, ...]:
-        return (*self.networks, *(name for name in self.own if name not in self.networks))
+        return (*self.networks, *(name for name in self.models if name not in self.networks))
 
     def describe(self) -> dict[str, str]:
         """And do what a process must do once: here nothing, elsewhere to import what runs the networks."""
@@ -104,9 +142,9 @@ class FakeBackend:
         return {"fake": "1.0", **({"device_name": "Fake GPU"} if self.device == "cuda" else {})}
 
     def build(self, service: str, folder: Path) -> Network:
-        if service in self.own:
+        if service in self.models:
             does("build", service)
-            return Network(service, "one of mine", (os.path.abspath(self.own[service]),), 10, "own")
+            return Network(service, "one of mine", (os.path.abspath(self.models[service]),), 10, "own")
         with enough_room(service, folder):
             does("build", service)
             file = folder / f"{service}.bin"
@@ -122,7 +160,7 @@ class FakeBackend:
 
 
 class FakeLoaded:
-    """See network.Loaded."""
+    """See contract.Loaded."""
 
     def __init__(self, service: str, backend: FakeBackend):
         _, self.memory, self.load_s, self.first_s, self.infer_s = backend.networks.get(service, NETWORKS["small"])
@@ -173,23 +211,23 @@ def install(patch, log: Path):
     NOW.clock, NOW.read, NOW.watts, LOG[:] = 0.0, 0, math.nan, [log]
     now = SimpleNamespace(perf_counter=lambda: NOW.clock, process_time=lambda: NOW.clock / 2)
     seen = SimpleNamespace(
-        give_back=lambda: None, evict=lambda files: None, cached_share=cached, memory_bytes=memory, load1=lambda: 0.5,
+        release_memory=lambda: None, evict=lambda files: None, cached_share=cached, memory_bytes=memory, load1=lambda: 0.5,
         bytes_read=lambda: NOW.read,
     )  # fmt: skip
     patch.setattr(worker, "get_context", lambda _: get_context("fork"))
     patch.setattr(worker, "time", now)
     patch.setattr(worker, "machine", seen)
     patch.setattr(worker, "Energy", FakeEnergy)
-    patch.setattr(profiling.machine, "load1", lambda: 0.0)
-    patch.setattr(profile, "cycle_interval", lambda times: (times.min(), times.max()))  # the true one takes its time
-    patch.setitem(profiling.BACKENDS, "fake", FakeBackend)
+    patch.setattr(measurement.machine, "load1", lambda: 0.0)
+    patch.setattr(profiles, "cycle_interval", lambda times: (times.min(), times.max()))  # the true one takes its time
+    patch.setitem(measurement.BACKENDS, "fake", FakeBackend)
 
 
 class WatchedBackend(OnnxBackend):
-    """The real one. A line a load in `log`, which stands among its sizes: whether ONNX Runtime was imported before it began."""
+    """The real one. For each load it adds a line to a file: whether ONNX Runtime was imported before."""
 
     def load(self, network: Network):
-        with open(self.sizes["log"], "a") as file:
+        with open(os.environ["WATCHED_LOG"], "a") as file:
             file.write(f"{os.getpid()} {network.service} {'onnxruntime' in sys.modules}\n")
         return super().load(network)
 
@@ -204,7 +242,7 @@ TIMES = {"load": 2.0, "first": 1.0, "infer": 0.5, "unload": 0.1}
 
 
 def made_profile(services=("text_to_speech", "text_understanding"), cycles=4, executions=3, seed=0, **backend) -> Profile:
-    """A profile of random times: each service twice as slow as the one before, each cycle with luck of its own."""
+    """A profile of random times: each service twice as slow as the one before, each cycle with a factor of its own."""
     rng, rows, networks = np.random.default_rng(seed), [], []
     for place, service in enumerate(services):
         named = {"named": "Named", "named_parameters": 1000, "share": 0.25, "weights": "random", "steps": 1}
@@ -212,10 +250,10 @@ def made_profile(services=("text_to_speech", "text_understanding"), cycles=4, ex
             {"service": service, "model": f"model {place}", "parameters": 250, "size_bytes": 10**6 * (place + 1)} | named
         )
         for cycle in range(cycles):
-            luck = 2.0**place * np.exp(0.2 * rng.standard_normal())
+            factor = 2.0**place * np.exp(0.2 * rng.standard_normal())
             phases = [("load", 0), *(("infer" if run else "first", run) for run in range(executions)), ("unload", executions - 1)]
             for phase, execution in phases:
-                wall = TIMES[phase] * luck * np.exp(0.02 * rng.standard_normal())
+                wall = TIMES[phase] * factor * np.exp(0.02 * rng.standard_normal())
                 rows.append({
                     "service": service, "cycle": cycle, "execution": execution, "phase": phase, "wall_s": wall, "cpu_s": wall / 2,
                     "read_bytes": 1e6 if phase == "load" else 0.0, "energy_j": math.nan, "no_energy": "no counter", "load1": 0.5,
@@ -226,7 +264,7 @@ def made_profile(services=("text_to_speech", "text_understanding"), cycles=4, ex
     about = {
         "complete": True, "preset": "quick", "cycles": cycles, "executions": executions, "tdp_w": None, "measured_on": "2026-01-02",
         "machine": MACHINE, "networks": networks, "missing": {},
-        "backend": {"name": "onnx", "device": "cpu", "threads": 1, "own": [], "sizes": {}, "energy": "", "no_energy": "no counter"}
-        | backend,
+        "backend": {"name": "onnx", "device": "cpu", "threads": 1, "models": [], "sizes": {}, "energy": "",
+                    "no_energy": "no counter"} | backend,
     }  # fmt: skip
     return Profile(pd.DataFrame(rows), about)

@@ -1,48 +1,57 @@
 """Building blocks of ONNX graphs with random weights: enough to write a U-Net or a transformer down in a few lines.
 
-A tensor is known by its name. Weights are float32, normal, scaled so that activations keep their size, and drawn in the order in
-which they are asked for: the same seed gives the same file. They stand inside the file, so that loading it reads them all.
+Methods take and return the names of tensors. Weights are float32, normal, scaled so that activations keep their size, and drawn in
+the order of the calls: the same seed gives the same file. The file contains them, so that loading it reads them all.
 """
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ...files import whole
+from ...files import replacing
 
-OPSET, IR = 21, 10  # what ONNX Runtime has had since 1.18
+OPSET, IR = 21, 10  # supported since ONNX Runtime 1.18
 KINDS = {"float": TensorProto.FLOAT, "int": TensorProto.INT64}
 
 
 class Graph:
-    """One graph under construction, which runs `steps` times for one answer; `parameters` counts the weights drawn so far."""
+    """A graph under construction. It runs `steps` times per answer; `parameters` counts the weights drawn so far."""
 
     def __init__(self, rng: np.random.Generator, steps: int = 1):
         self.rng, self.steps, self.parameters = rng, steps, 0
-        self.nodes, self.weights, self.inputs, self.outputs, self.start = [], [], [], [], {}
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.start: dict[str, dict[str, Any]] = {}
 
-    def input(self, name: str, shape: Sequence[int | str], kind: str = "float", **start) -> str:
-        """An input; `start` is what its first value is made of: `sizes` where some are unknown, integers `below`, a `fill`."""
+    def input(self, name: str, shape: Sequence[int | str], kind: str = "float", **start: Any) -> str:
+        """Add an input. `start` describes its first value: `sizes` where some are unknown, integers `below`, or a `fill`."""
         self.inputs.append(helper.make_tensor_value_info(name, KINDS[kind], shape))
         self.start[name] = start
         return name
 
     def output(self, name: str, tensor: str, shape: Sequence[int | str], kind: str = "float") -> None:
-        """An output. One called `next_x` becomes the input `x` of the next step, any other an input of the next stage."""
+        """Add an output: `next_x` becomes the input `x` of the next step, any other name an input of the next stage."""
         self.nodes.append(helper.make_node("Identity", [tensor], [name]))
         self.outputs.append(helper.make_tensor_value_info(name, KINDS[kind], shape))
 
-    def op(self, kind: str, *inputs: str, outputs: int = 1, **attributes):
-        """Any operator of ONNX: the name of its output, or the names of several."""
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """Add any operator of ONNX with one output."""
+        return self.split(kind, *inputs, outputs=1, **attributes)[0]
+
+    def split(self, kind: str, *inputs: str, outputs: int, **attributes: Any) -> list[str]:
+        """Add any operator of ONNX with several outputs."""
         names = [f"{kind}{len(self.nodes)}_{number}" for number in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, **attributes))
-        return names[0] if outputs == 1 else names
+        return names
 
-    def constant(self, values) -> str:
+    def constant(self, values: Any) -> str:
         return self._keep(np.asarray(values))
 
     def weight(self, *shape: int, fan_in: int) -> str:
@@ -50,7 +59,7 @@ class Graph:
         return self._keep(self.rng.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(fan_in)))
 
     def flat(self, size: int, value: float) -> str:
-        """A vector of parameters that start equal: biases and scales."""
+        """Add a vector of equal parameters: biases and scales."""
         self.parameters += size
         return self._keep(np.full(size, value, dtype=np.float32))
 
@@ -60,7 +69,7 @@ class Graph:
         return name
 
     def reshape(self, x: str, *shape: int) -> str:
-        """0 keeps a size, -1 is whatever is left."""
+        """Reshape: 0 keeps a size, -1 takes the rest."""
         return self.op("Reshape", x, self.constant(np.array(shape, dtype=np.int64)))
 
     def transpose(self, x: str, *order: int) -> str:
@@ -99,23 +108,30 @@ class Graph:
         return self.op("Gather", self.weight(vocabulary, wide, fan_in=1), ids)
 
     def heads(self, x: str, heads: int, wide: int) -> str:
-        """(B, N, wide) as (B, heads, N, wide / heads)."""
+        """Reshape (B, N, wide) to (B, heads, N, wide / heads)."""
         return self.transpose(self.reshape(x, 0, -1, heads, wide // heads), 0, 2, 1, 3)
 
-    def attention(self, x: str, wide: int, heads: int, context: str = "", context_wide: int = 0, past=(), mask: str = ""):
-        """Multi-head attention of x to itself or to a context, (B, N, wide); with `past` also the new keys and values.
-
-        `past`: the keys and values so far, which the new ones are put behind; `mask`: added to the scores.
-        """
+    def attention(self, x: str, wide: int, heads: int, context: str = "", context_wide: int = 0) -> str:
+        """Multi-head attention of x to itself or to a context, (B, N, wide)."""
         keyed, keyed_wide = (context, context_wide) if context else (x, wide)
         query = self.heads(self.linear(x, wide, wide), heads, wide)
         key, value = (self.heads(self.linear(keyed, keyed_wide, wide), heads, wide) for _ in range(2))
-        if past:
-            key, value = (self.op("Concat", before, new, axis=2) for before, new in zip(past, (key, value), strict=True))
+        return self._attend(query, key, value, wide, heads)
+
+    def cached_attention(self, x: str, wide: int, heads: int, past: Sequence[str], mask: str) -> tuple[str, str, str]:
+        """Multi-head attention of x to itself and to the `past` keys and values. Returns its output, all keys, and all values.
+
+        `mask` is added to the scores.
+        """
+        query = self.heads(self.linear(x, wide, wide), heads, wide)
+        new = [self.heads(self.linear(x, wide, wide), heads, wide) for _ in range(2)]
+        key, value = (self.op("Concat", before, now, axis=2) for before, now in zip(past, new, strict=True))
+        return self._attend(query, key, value, wide, heads, mask), key, value
+
+    def _attend(self, query: str, key: str, value: str, wide: int, heads: int, mask: str = "") -> str:
         scores = self.op("MatMul", self.scale(query, (wide // heads) ** -0.5), self.transpose(key, 0, 1, 3, 2))
         mixed = self.op("MatMul", self.op("Softmax", self.add(scores, mask) if mask else scores, axis=-1), value)
-        mixed = self.linear(self.reshape(self.transpose(mixed, 0, 2, 1, 3), 0, -1, wide), wide, wide)
-        return (mixed, key, value) if past else mixed
+        return self.linear(self.reshape(self.transpose(mixed, 0, 2, 1, 3), 0, -1, wide), wide, wide)
 
     def feed_forward(self, x: str, wide: int, times: int = 4) -> str:
         return self.linear(self.op("Gelu", self.linear(x, wide, times * wide)), times * wide, wide)
@@ -125,19 +141,18 @@ class Graph:
         return self.add(x, self.feed_forward(self.norm(x, wide), wide))
 
     def time_embedding(self, time: str, wide: int) -> str:
-        """Sines and cosines of a time (1,), through two layers, (1, wide)."""
+        """Embed a time (1,) as sines and cosines through two layers, (1, wide)."""
         rates = self.constant(np.exp(-np.linspace(0, 9, wide // 2, dtype=np.float32))[None] * np.float32(1000))
         angle = self.op("Mul", self.reshape(time, 1, 1), rates)
         waves = self.op("Concat", self.op("Sin", angle), self.op("Cos", angle), axis=1)
         return self.linear(self.silu(self.linear(waves, wide, wide)), wide, wide)
 
     def write(self, path: Path) -> None:
-        """Write the graph, whole or not at all; its file says how often it runs, and what its inputs begin with."""
+        """Write the graph, whole or not at all. Its metadata has its steps and the first values of its inputs."""
         graph = helper.make_graph(self.nodes, path.stem, self.inputs, self.outputs, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="edgecache")
         helper.set_model_props(
             model, {"steps": str(self.steps), "start": json.dumps(self.start), "parameters": str(self.parameters)}
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as part:
+        with replacing(path) as part:
             onnx.save(model, part, format="protobuf")

@@ -33,7 +33,7 @@ from edgecache import (
     sample_catalogue,
     simulate,
 )
-from edgecache.batch import outcomes
+from edgecache.ensembles import outcomes
 
 RANKS = [name for name, policy in POLICIES.items() if isinstance(policy, EvictionPolicy) and not policy.offline]
 QUICK = GA(population=9, generations=7, convergence=3)

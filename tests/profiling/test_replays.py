@@ -13,16 +13,29 @@ import pytest
 from matplotlib import pyplot
 from numpy.testing import assert_allclose
 from support import fake_backend
-from support.fake_backend import GROWN, NETWORKS, PLAN, FakeBackend, count, forget, logged
-from test_profiling import FOUR, interrupted_at, measure, names, one_sentence, run  # noqa: F401, a fixture
+from support.fake_backend import (
+    FOUR,
+    GROWN,
+    NETWORKS,
+    PLAN,
+    FakeBackend,
+    count,
+    forget,
+    interrupted_at,
+    logged,
+    measure,
+    names,
+    one_sentence,
+)  # fmt: skip
 
 from edgecache import InputError, Scenario, load_catalogue, poisson_trace, simulate
 from edgecache.catalogue import SHIPPED
 from edgecache.demand import random_stream
 from edgecache.figures import profiling
 from edgecache.files import Journal
-from edgecache.profiling.profile import beside
-from edgecache.profiling.replay import compared, proportionate, replay, told
+from edgecache.profiling.comparisons import compare, format_comparison
+from edgecache.profiling.profile_files import companion
+from edgecache.profiling.replays import proportionate, replay
 
 POLICIES = ["lru", "ga", "optimal-online"]
 # first executions take as long as later ones: then nothing is left that the simulator does not know
@@ -95,7 +108,7 @@ def test_where_times_are_as_profiled_the_prediction_is_exact(steady):
     assert_allclose(table["run_s"], table["run_predicted_s"])
     assert_allclose(table["memory_bytes"], table["memory_predicted_bytes"])
     assert (table["memory_bytes"] <= table["budget_bytes"] * (1 + 1e-9)).all() and (table["budget_bytes"] == 120_000).all()
-    summary = compared(table)
+    summary = compare(table)
     assert_allclose(summary[["error", "from_loads", "from_runs", "typical_error", "memory_error"]], 0, atol=1e-9)
     for row in summary.itertuples():
         means = simulate(server(steady), row.policy).means()
@@ -160,7 +173,7 @@ def test_a_longer_first_execution_is_told_as_an_error_of_runs(monkeypatch, tmp_p
     fetched, later = table["outcome"] == "fetched", table["service"].map({name: row[-1] for name, row in NETWORKS.items()})
     assert_allclose(table["run_s"], later * (1 + fetched))
     assert_allclose(table["measured_s"] - table["predicted_s"], later * fetched)
-    row = compared(table).iloc[0]
+    row = compare(table).iloc[0]
     assert row["from_loads"] == pytest.approx(0, abs=1e-9)
     assert row["from_runs"] == pytest.approx(row["error"])
     assert row["error"] == pytest.approx((later * fetched).sum() / table["predicted_s"].sum())
@@ -195,7 +208,7 @@ def test_nothing_is_left_of_the_networks_whatever_happens(steady, tmp_path):
         replay(steady / "mine.csv", ["lru"], server(steady))
     assert names(steady) == FOUR
     PLAN["infer", "a", -1] = "kill"
-    with pytest.raises(InputError, match="killed in infer of the network of 'a': most likely there is too little memory"):
+    with pytest.raises(InputError, match="killed in infer of the network of 'a': most likely memory ran out"):
         replay(steady / "mine.csv", ["lru"], server(steady))
     assert names(steady) == FOUR
     PLAN.clear()
@@ -208,11 +221,8 @@ def test_a_replay_leaves_the_networks_of_a_run_on_the_same_file_alone(steady):
     theirs = steady / f".mine-networks-{os.getppid()}.tmp"
     theirs.mkdir()
     (theirs / "a.bin").write_bytes(b"of the other run")
-    with Journal(beside(steady / "mine.csv", "journal"), pytest.fail):
-        try:
-            replay(steady / "mine.csv", ["lru"], server(steady))
-        except InputError as error:
-            assert "another process" in str(error)
+    with Journal(companion(steady / "mine.csv", "journal"), pytest.fail):
+        replay(steady / "mine.csv", ["lru"], server(steady))
         assert theirs.exists() and (theirs / "a.bin").read_bytes() == b"of the other run"
 
 
@@ -221,7 +231,7 @@ def test_a_replay_leaves_the_networks_of_a_run_on_the_same_file_alone(steady):
 
 def test_a_network_of_another_size_than_was_measured_is_refused(steady):
     GROWN["c"] = 3
-    with pytest.raises(InputError, match="the network of 'c' has 4003 bytes, but 4000 were measured: profile it anew"):
+    with pytest.raises(InputError, match="the network of 'c' has 4003 bytes, but 4000 were measured: profile it again"):
         replay(steady / "mine.csv", ["lru"], server(steady))
     assert not count("load") and names(steady) == FOUR
 
@@ -241,17 +251,17 @@ def test_ones_own_models_must_be_named(monkeypatch, tmp_path):
     for file in own.values():
         with open(file, "wb") as opened:
             opened.write(b"x" * 100)
-    measure(folder, FakeBackend(own=own))
+    measure(folder, FakeBackend(models=own))
     with pytest.raises(InputError, match="name the file of 'mine': --model mine=FILE"):
         replay(folder / "mine.csv", ["lru"])
     with pytest.raises(InputError, match="name the file of 'yours': --model yours=FILE"):
-        replay(folder / "mine.csv", ["lru"], own={"mine": own["mine"]})
-    table = replay(folder / "mine.csv", ["lru"], own=own)
+        replay(folder / "mine.csv", ["lru"], models={"mine": own["mine"]})
+    table = replay(folder / "mine.csv", ["lru"], models=own)
     assert set(table["service"]) == {"mine", "yours"} and names(folder) == FOUR
     with open(own["yours"], "ab") as file:
         file.write(b"more")
     with pytest.raises(InputError, match="'yours' has 104 bytes, but 100 were measured"):
-        replay(folder / "mine.csv", ["lru"], own=own)
+        replay(folder / "mine.csv", ["lru"], models=own)
 
 
 def test_the_catalogue_of_a_stopped_profile_can_be_replayed(monkeypatch, tmp_path):
@@ -270,20 +280,20 @@ def test_the_catalogue_of_a_stopped_profile_can_be_replayed(monkeypatch, tmp_pat
 # ---- the command
 
 
-def test_the_command_prints_the_comparison_and_writes_a_row_a_request(steady, run):  # noqa: F811
+def test_the_command_prints_the_comparison_and_writes_a_row_a_request(steady, run):
     code, out, err = run("replay", steady / "mine.csv", "--gpu-memory", "0.00012", "--slots", "12", "--seed", "3")
     assert (code, err) == (0, "")
     written = pd.read_csv(steady / "mine-replay.csv", keep_default_na=False)
     scenario = proportionate(steady / "mine.csv", gpu_memory_gb=0.00012, slots=12)
     expected = replay(steady / "mine.csv", POLICIES, scenario, seed=3)
     pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-5)
-    assert out == f"{told(compared(pd.read_csv(steady / 'mine-replay.csv')))}\n"
+    assert out == f"{format_comparison(compare(pd.read_csv(steady / 'mine-replay.csv')))}\n"
     lines = pd.read_csv(io.StringIO(out), sep=r"\s{2,}", engine="python")
     assert len(lines) == 3 and names(steady) == sorted([*FOUR, "mine-replay.csv"])
     assert str(steady) not in (steady / "mine-replay.csv").read_text()
 
 
-def test_the_command_takes_a_reading_and_settings(steady, run):  # noqa: F811
+def test_the_command_takes_a_reading_and_settings(steady, run):
     arguments = ["--policies", "fifo, optimal-online", "--reading", "delay", "--set", "bandwidth_gbps=1e-5", "--slots", "20"]
     code, _, err = run("replay", steady / "mine.csv", *arguments)
     assert (code, err) == (0, "")
@@ -321,7 +331,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "parts"), BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
-def test_bad_options_are_one_sentence_and_exit_code_2(steady, run, monkeypatch, arguments, parts):  # noqa: F811
+def test_bad_options_are_one_sentence_and_exit_code_2(steady, run, monkeypatch, arguments, parts):
     monkeypatch.chdir(steady)
     before = {name: (steady / name).read_bytes() for name in FOUR}
     code, out, err = run("replay", *arguments)
@@ -330,13 +340,13 @@ def test_bad_options_are_one_sentence_and_exit_code_2(steady, run, monkeypatch, 
     assert {name: (steady / name).read_bytes() for name in names(steady)} == before, "something was written"
 
 
-def test_the_shipped_catalogue_is_no_profile(run):  # noqa: F811
+def test_the_shipped_catalogue_is_no_profile(run):
     code, out, err = run("replay", SHIPPED)
     assert (code, out) == (2, "")
     one_sentence(err, "is no measured profile")
 
 
-def test_a_replay_that_fails_leaves_the_older_table(steady, run):  # noqa: F811
+def test_a_replay_that_fails_leaves_the_older_table(steady, run):
     (steady / "mine-replay.csv").write_text("old")
     PLAN["infer", "a", -1] = "input"
     code, _, err = run("replay", steady / "mine.csv")
@@ -355,7 +365,7 @@ def test_a_profile_of_another_machine_is_not_replayed(steady):
     about = json.loads((steady / "mine-machine.json").read_text())
     about["machine"]["cores"] = 128
     (steady / "mine-machine.json").write_text(json.dumps(about))
-    with pytest.raises(InputError, match="of another machine, of cores 128 and not"):
+    with pytest.raises(InputError, match="of another machine: its cores is 128, here it is"):
         replay(steady / "mine.csv", ["lru"])
     assert not count("load")
 
@@ -393,7 +403,7 @@ def by_hand():
 
 
 def test_the_comparison_by_hand():
-    found = compared(by_hand()).set_index("policy")
+    found = compare(by_hand()).set_index("policy")
     assert list(found.index) == ["lru", "ga"]
     lru, ga = found.loc["lru"], found.loc["ga"]
     # lru: predicted 4 and 1 s, measured 5.5 and 0.5 s; ga: predicted 4 and 8 s, measured 4 and 7 s
@@ -405,7 +415,7 @@ def test_the_comparison_by_hand():
     }  # fmt: skip
     for column, (of_lru, of_ga) in expected.items():
         assert (lru[column], ga[column]) == pytest.approx((of_lru, of_ga)), column
-    text = told(compared(by_hand()))
+    text = format_comparison(compare(by_hand()))
     line = next(line for line in text.splitlines() if line.split()[0] == "ga")
     assert " ".join(line.split()) == "ga 2 0.0% 6.000 s 5.500 s -8.3% -8.3% +0.0% 0.50 +37.5% 4.000 GB 67%"
 
@@ -414,7 +424,7 @@ def test_what_a_slower_machine_makes_of_the_error_is_told_apart():
     table = by_hand()
     table["run_s"], table["load_s"] = 1.5 * table["run_predicted_s"], 1.5 * table["load_predicted_s"]
     table["measured_s"] = table["transmission_s"] + table["load_s"] + table["run_s"]
-    found = compared(table)
+    found = compare(table)
     assert_allclose(found["pace"], 1.5)
     assert_allclose(found["error_at_pace"], 0, atol=1e-12)
     assert_allclose(found["error"], [0.5 * 4 / 5, 0.5 * 8 / 12])  # of all but the transmission, 1 and 4 s
@@ -432,7 +442,7 @@ def test_policies_take_turns_but_on_a_gpu(steady, monkeypatch):
     assert changes == runs - 1
     forget()
     about = json.loads((steady / "mine-machine.json").read_text())
-    about["backend"]["device"] = "cuda"
+    about["backend"] |= {"device": "cuda", "device_name": "Fake GPU"}
     (steady / "mine-machine.json").write_text(json.dumps(about))
     replay(steady / "mine.csv", ["lru", "fifo"], server(steady))
     changes, runs = turns()
@@ -445,14 +455,14 @@ def test_the_parts_of_the_error_add_up_to_it():
     for column in ("load_s", "run_s"):
         table[column] *= np.exp(0.3 * rng.standard_normal(len(table)))
     table["measured_s"] = table["transmission_s"] + table["load_s"] + table["run_s"]
-    found = compared(table)
+    found = compare(table)
     assert_allclose(found["from_loads"] + found["from_runs"], found["error"], atol=1e-12)
     assert (found["error"].abs() > 0.01).all()
 
 
 def test_the_figure_of_a_replay_says_what_the_table_says():
     table = by_hand()
-    figure = profiling.replay(table, compared(table), "of two requests")
+    figure = profiling.replay(table, compare(table), "of two requests")
     bars, dots = figure.axes
     assert [text.get_text() for text in bars.texts] == ["+20.0%", "-8.3%"] and figure.get_supxlabel() == "of two requests"
     heights = np.array([patch.get_height() for patch in bars.patches]).reshape(2, 3, 2)  # predicted and measured, by phase

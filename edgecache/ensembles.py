@@ -1,0 +1,314 @@
+"""Ensembles: thousands of small runs in a few compiled calls, for searches over scenarios.
+
+The runs are those of simulator.py and their costs those of results.py. What is saved is the Python between them.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, types
+
+from .accounting import Charges
+from .demand import Draws, random_stream
+from .errors import InputError, PolicyError, unknown
+from .policies import find_policy
+from .policies.contract import EXACT, GENETIC, MODEL_TYPE, RANK_TYPE, SERVER_TYPE, PlannerTables, Policy
+from .policies.exact import Exact
+from .policies.genetic import GA
+from .policies.knapsack import FEW
+from .policies.ranks import EvictionPolicy, constant_rank
+from .results import add_up
+from .scenario import Scenario
+from .simulator import DONE, NOT_A_RANK, NOTHING, Game, empty_server, play_planner, play_queue, play_ranks, play_rising_ranks
+
+Floats = npt.NDArray[np.float64]
+QUEUE, SCANNED, RISING = range(3)
+CAPACITIES = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw")  # points that differ in these alone share their traces
+POINTS = (*CAPACITIES, "slots", "arrival_rate", "zipf")  # what the points may differ in
+
+
+def outcomes(
+    scenario: Scenario,
+    points: Sequence[Mapping[str, Any]],
+    policies: Sequence[str | Policy],
+    replications: Sequence[int],
+    seed: int = 0,
+) -> Floats:
+    """Play every policy at every point in every replication.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What the points have in common.
+    points : sequence of mapping
+        What each point changes in the scenario, such as ``{"storage_gb": 80}``: parameters of POINTS.
+    policies : sequence of str or Policy
+        Eviction policies that know the past alone, Exact and the GA play in compiled calls, other policies one run at a time.
+    replications : sequence of int
+        Numbers of the replications.
+    seed : int
+        As for `simulate`.
+
+    Returns
+    -------
+    array of float, shape (2, points, policies, replications)
+        The `total_cost` and the `service_delay_s` of `Simulation.means`.
+
+    Raises
+    ------
+    InputError
+        Where nothing is to be played, and what Scenario and `simulate` raise.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> outcomes(ec.Scenario(), [{"storage_gb": 80}], ["lru", "exact"], range(2))[0].round(1).tolist()
+    [[[51.9, 55.8], [21.5, 22.9]]]
+    """
+    for name, given in (("points", points), ("policies", policies), ("replications", replications)):
+        if not len(given):
+            raise InputError(f"{name} is empty; it needs at least one")
+    for name in (name for point in points for name in point):
+        if name not in POINTS:
+            raise unknown("parameter of an ensemble's points", name, POINTS)
+    players = [find_policy(policy) for policy in policies]
+    ensemble = _Ensemble([scenario.vary(**point) for point in points], replications, seed)
+    return np.stack([ensemble.play(player) for player in players], axis=2)
+
+
+class _Runs(NamedTuple):
+    """All runs as arrays: J traces end to end with N requests and T slots in all, P points, R runs, I models."""
+
+    models: npt.NDArray[np.int64]  # the model of each request, (N,)
+    slots: npt.NDArray[np.int64]  # its slot within its trace, (N,)
+    first: npt.NDArray[np.int64]  # where the requests of each trace begin, (J + 1,)
+    first_slot: npt.NDArray[np.int64]  # where its slots begin, (J + 1,)
+    popularity: Floats  # (J, I)
+    estimates: Floats  # what a decision takes each eviction to cost, (N, I)
+    evicting: Floats  # what each eviction is booked at, (N, I)
+    absent: Floats  # what each absence is booked at, (T, I) or (0, I)
+    state: np.ndarray  # the models of an empty server, MODEL (P, I + 1)
+    server: np.ndarray  # SERVER (P, 1)
+    holding: Floats  # (P, I)
+    capacities: Floats  # (P, 3)
+    needs: Floats  # (3, I)
+    size_gb: Floats  # (I,)
+    power_kw: Floats  # (I,)
+    fetching: Floats  # (I,)
+    fetch_delay_s: Floats  # (I,)
+    inference_delay_s: Floats  # (I,)
+    cloud_delay_s: float
+    charges_absence: bool
+    decisions_only: bool
+    trace: npt.NDArray[np.int64]  # of each run, (R,)
+    point: npt.NDArray[np.int64]  # (R,)
+    seed: npt.NDArray[np.uint64]  # (R,)
+
+
+_I1, _F1, _F2 = types.int64[::1], types.float64[::1], types.float64[:, ::1]
+_SEEN_I1, _SEEN_F1, _SEEN_F2 = (
+    types.Array(kind, dimensions, "C", readonly=True)
+    for kind, dimensions in ((types.int64, 1), (types.float64, 1), (types.float64, 2))
+)
+_RUNS = types.NamedTuple(
+    (
+        _SEEN_I1, _I1, _I1, _I1, _F2, _F2, _F2, _F2, MODEL_TYPE[:, ::1], SERVER_TYPE[:, ::1],
+        _SEEN_F2, _F2, _SEEN_F2, _SEEN_F1, _SEEN_F1,
+        _F1, _F1, _SEEN_F1, types.float64, types.boolean, types.boolean, _I1, _I1, types.uint64[::1],
+    ),
+    _Runs,
+)  # fmt: skip
+
+
+class _Ensemble:
+    """The runs of all points and replications, the points in turn."""
+
+    def __init__(self, servers: Sequence[Scenario], replications: Sequence[int], seed: int):
+        self.servers, self.replications, self.seed = servers, replications, seed
+        self.shape = len(servers), len(replications)
+        # points that differ in capacities alone share their traces, and what events cost
+        shared: dict[tuple, list[Charges]] = {}
+        for server in servers:
+            demand = server.slots, server.arrival_rate, server.zipf
+            if demand not in shared:
+                shared[demand] = [Charges.of(server, _draws(seed, number).trace(server)) for number in replications]
+        self.charges = [charges for group in shared.values() for charges in group]
+        group = [[*shared].index((server.slots, server.arrival_rate, server.zipf)) for server in servers]
+        self.trace = (np.array(group)[:, None] * len(replications) + np.arange(len(replications))).ravel()
+        self.runs = self._runs()
+
+    def play(self, policy: Policy) -> Floats:
+        """The cost and the delay of every run of a policy, (2, points, replications)."""
+        if isinstance(policy, EvictionPolicy) and not policy.offline:
+            results = self._play_ranks(policy)
+        elif type(policy) is Exact:
+            tables = self._tables(EXACT)._replace(nodes=min(policy.nodes, FEW))
+            results = _play_planner(self.runs, np.arange(len(self.trace)), tables)
+            if np.isnan(results[:, 0]).any():  # a search needs more nodes than the compiled one may take
+                results = self._play_one_by_one(policy)
+        elif type(policy) is GA and policy.operators is None:
+            results = self._play_genetic(policy)
+        else:
+            results = self._play_one_by_one(policy)
+        return results.T.reshape(2, *self.shape)
+
+    def _play_ranks(self, policy: EvictionPolicy) -> Floats:
+        kind = QUEUE if policy.rank is None else RISING if policy.rising else SCANNED
+        results = np.empty((len(self.trace), 2))
+        if _play_ranks(self.runs, policy.rank or constant_rank, kind, policy.queue == "request", results) == NOT_A_RANK:
+            raise PolicyError(f"policy {policy.name!r}: a rank is not a number (NaN)")
+        return results
+
+    def _play_genetic(self, policy: GA) -> Floats:
+        """One replication at a time, for a run takes many random words; the points of a replication take the same."""
+        results, shape = np.empty((len(self.trace), 2)), (policy.generations + 1, policy.population)
+        tournament, crossover, mutation, convergence = policy.settings
+        tables = self._tables(GENETIC)._replace(
+            tournament=tournament, crossover=crossover, mutation=mutation, convergence=convergence
+        )
+        for place, number in enumerate(self.replications):
+            runs = np.arange(place, len(self.trace), len(self.replications))
+            longest = max(len(self.charges[trace].trace) for trace in self.trace[runs])
+            words = np.random.default_rng(_policy_stream(self.seed, number)).bit_generator.random_raw(longest * shape[0] * shape[1])
+            results[runs] = _play_planner(self.runs, runs, tables._replace(words=words.reshape(longest, *shape)))
+        return results
+
+    def _play_one_by_one(self, policy: Policy) -> Floats:
+        """Any policy, by the ordinary simulator."""
+        results = np.empty((len(self.trace), 2))
+        for run, (trace, point) in enumerate(zip(self.trace, self.runs.point, strict=True)):
+            charges, number = (
+                Charges(self.servers[point], self.charges[trace].trace),
+                self.replications[run % len(self.replications)],
+            )
+            means = Game(charges, _policy_stream(self.seed, number)).play(policy).means()
+            results[run] = means["total_cost"], means["service_delay_s"]
+        return results
+
+    def _tables(self, kind: int) -> PlannerTables:
+        """What the runs of a planner have in common."""
+        return PlannerTables(kind, self.runs.needs, self.runs.capacities[0], charges_absence=self.runs.charges_absence)
+
+    def _runs(self) -> _Runs:
+        """The runs as arrays."""
+        traces, servers = [charges.trace for charges in self.charges], self.servers
+        by_point = [Charges(server, traces[0]) for server in servers]
+        empty = [empty_server(charges, np.random.SeedSequence(0)) for charges in by_point]
+        c, one = servers[0].catalogue, self.charges[0]
+        seeds = [_policy_stream(self.seed, number).generate_state(1, np.uint64)[0] for number in self.replications]
+        estimates = np.concatenate([charges.estimates(1, len(charges.trace)) for charges in self.charges])
+        as_estimated = one.scenario.charge == "eviction" and one.scenario.active_cycle != "actual"
+        return _Runs(
+            _read_only(np.concatenate([trace.model for trace in traces])),
+            np.concatenate([trace.slot for trace in traces]),
+            np.append(0, np.cumsum([len(trace) for trace in traces])),
+            np.append(0, np.cumsum([trace.slots for trace in traces])),
+            np.stack([trace.popularity for trace in traces]),
+            estimates,
+            estimates
+            if as_estimated
+            else np.concatenate([np.array(charges.evicting_table, order="C") for charges in self.charges]),
+            np.concatenate([charges.absent for charges in self.charges]),
+            np.stack([models for models, _ in empty]),
+            np.stack([server for _, server in empty]),
+            _read_only(np.stack([charges.holding for charges in by_point])),
+            np.stack([server.capacities for server in servers]),
+            c.needs,
+            c.size_gb,
+            c.power_kw,
+            one.fetching,
+            one.fetch_delay_s,
+            c.inference_delay_s,
+            one.scenario.cloud_delay_s,
+            one.charges_absence,
+            one.decisions_only,
+            self.trace,
+            np.repeat(np.arange(len(servers)), len(self.replications)),
+            np.tile(np.array(seeds, dtype=np.uint64), len(servers)),
+        )
+
+
+@njit(types.Tuple((MODEL_TYPE[::1], SERVER_TYPE[::1]))(_RUNS, types.int64), cache=True)
+def _start(runs, run):
+    """The state of a run before its first request."""
+    models, server = runs.state[runs.point[run]].copy(), runs.server[runs.point[run]].copy()
+    server[0].seed = runs.seed[run]
+    for i in range(runs.size_gb.size):
+        models[i].popularity = runs.popularity[runs.trace[run], i]
+    return models, server
+
+
+@njit(types.void(_RUNS, types.int64, SERVER_TYPE[::1], types.uint8[::1], types.int64[:, ::1], types.float64[::1]), cache=True)
+def _settle(runs, run, server, outcome, evictions, result):
+    """The mean cost per slot and the mean delay of the requests that the edge served."""
+    trace, log = runs.trace[run], evictions[: server[0].evictions]
+    begin, end, first_slot, last_slot = runs.first[trace], runs.first[trace + 1], runs.first_slot[trace], runs.first_slot[trace + 1]
+    evicting = np.empty(len(log))
+    for number in range(len(log)):
+        evicting[number] = runs.evicting[begin + log[number, 0] - 1, log[number, 1]]
+    absent = runs.absent[first_slot:last_slot] if len(runs.absent) else runs.absent
+    total = add_up(
+        runs.slots[begin:end], runs.models[begin:end], outcome, log, last_slot - first_slot, evicting, runs.fetching,
+        runs.holding[runs.point[run]], absent, runs.decisions_only, runs.fetch_delay_s, runs.inference_delay_s, runs.cloud_delay_s,
+        runs.size_gb, runs.power_kw, np.empty((0, 9)),
+    )  # fmt: skip
+    result[0] = (total[4] + total[5]) / (last_slot - first_slot)
+    result[1] = total[6] / (end - begin - total[3]) if end - begin > total[3] else np.nan
+
+
+@njit(types.int64(_RUNS, types.FunctionType(RANK_TYPE), types.int64, types.boolean, types.float64[:, ::1]), cache=True)
+def _play_ranks(runs, rank, kind, by_request, results):
+    """Play every run with an eviction policy; DONE or NOT_A_RANK."""
+    longest = np.diff(runs.first).max()
+    outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
+    for run in range(runs.trace.size):
+        requests = runs.models[runs.first[runs.trace[run]] : runs.first[runs.trace[run] + 1]]
+        models, server = _start(runs, run)
+        log = outcome[: requests.size], evictions
+        if kind == QUEUE:
+            play_queue(requests, models, server, log[0], evictions, by_request)
+        elif kind == RISING:
+            play_rising_ranks(requests, models, server, log[0], evictions, rank)
+        elif play_ranks(requests, NOTHING, models, server, log[0], evictions, rank, by_request) == NOT_A_RANK:
+            return NOT_A_RANK
+        _settle(runs, run, server, log[0], evictions, results[run])
+    return DONE
+
+
+@njit(cache=True)
+def _play_planner(runs, chosen, common):
+    """Play these runs with Exact or the GA; their costs and delays, (runs, 2), NaN where a search needs too many nodes."""
+    longest, results = np.diff(runs.first).max(), np.empty((chosen.size, 2))
+    outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
+    for number, run in enumerate(chosen):
+        point, begin, end = runs.point[run], runs.first[runs.trace[run]], runs.first[runs.trace[run] + 1]
+        models, server = _start(runs, run)
+        t = common
+        tables = PlannerTables(
+            t.kind, t.needs, runs.capacities[point], t.first, runs.estimates[begin:end], runs.holding[point], t.charges_absence,
+            t.nodes, t.words, t.tournament, t.crossover, t.mutation, t.convergence, t.head, t.after, t.without, t.values, t.price,
+            t.slack, t.same_slot, t.saves,
+        )  # fmt: skip
+        if play_planner(runs.models[begin:end], models, server, outcome[: end - begin], evictions, tables) != DONE:
+            results[number] = np.nan
+        else:
+            _settle(runs, run, server, outcome[: end - begin], evictions, results[number])
+    return results
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+@lru_cache(maxsize=256, typed=True)
+def _draws(seed: int, replication: int) -> Draws:
+    return Draws(random_stream(seed, replication, 0))
+
+
+@lru_cache(maxsize=256, typed=True)
+def _policy_stream(seed: int, replication: int) -> np.random.SeedSequence:
+    return random_stream(seed, replication, 1)
