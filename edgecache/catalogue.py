@@ -166,31 +166,7 @@ def load_catalogue(path: str | Path = SHIPPED) -> Catalogue:
 
 
 def parse_catalogue(content: bytes, path: str) -> Catalogue:
-    """Read a catalogue from the bytes of a CSV file.
-
-    Parameters
-    ----------
-    content
-        What the file holds.
-    path
-        What errors call the file.
-
-    Returns
-    -------
-    Catalogue
-        As `load_catalogue` returns it.
-
-    Raises
-    ------
-    InputError
-        As `load_catalogue` raises it.
-
-    Examples
-    --------
-    >>> text = "service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s\\nchat,14,6,0.3,9,4"
-    >>> parse_catalogue(text.encode(), "mine.csv").services
-    ('chat',)
-    """
+    """Read a catalogue from the bytes of a CSV file; `path` is what errors call it. See `load_catalogue`."""
     columns = _columns(_text(content, path), path)
     services = columns["service"]
     try:

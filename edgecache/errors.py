@@ -39,27 +39,8 @@ class PolicyError(InputError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """Make the error for an unknown name.
+    """Make the error for an unknown name: the nearest `known` one and all others, or for a wrong unit the right one.
 
-    Parameters
-    ----------
-    kind
-        What the name should be, such as ``"policy"``.
-    name
-        What was given.
-    known
-        Every name that is allowed.
-
-    Returns
-    -------
-    InputError
-        One sentence with the nearest known name and all the others. A name in a wrong unit, such as ``size_mb``, gets the right
-        unit and the conversion instead.
-
-    Examples
-    --------
-    >>> print(unknown("policy", "lfuu", ["lru", "lfu"]))
-    unknown policy 'lfuu'; did you mean 'lfu'? Known: lru, lfu
     >>> print(unknown("column", "size_mb", ["service", "size_gb"]))
     unknown column 'size_mb'; size_gb is in GB: divide MB by 1,000
     """
@@ -76,22 +57,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
 
 
 def whole_number(name: str, value: Any, least: int = 1, most: float = math.inf) -> None:
-    """Check a whole number.
-
-    Parameters
-    ----------
-    name
-        What the error calls the value.
-    value
-        What was given; a bool is no number.
-    least, most
-        The allowed range, both ends included.
-
-    Raises
-    ------
-    InputError
-        Unless the value is a whole number in the range.
-    """
+    """Raise InputError unless the value is a whole number from `least` to `most`; a bool is none."""
     kind: Any = numbers.Integral  # mypy knows no order of Integral
     if isinstance(value, bool) or not isinstance(value, kind) or not least <= value <= most:
         raise InputError(

@@ -61,33 +61,11 @@ def interval(values: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArra
 
 
 def varied_parameters(table: pd.DataFrame, outcome: str, *, per_slot: bool = False) -> list[str]:
-    """Check a table and name its varied parameters.
+    """Check a table for statistics of an outcome; return its varied parameters, the columns before `replication` but for `policy`.
 
-    Parameters
-    ----------
-    table
-        One row per replication and policy at each value of the varied parameters, or where allowed one per slot besides.
-    outcome
-        The column that is to be summarised.
-    per_slot
-        Whether the table may have a row per slot, with a column `slot`.
-
-    Returns
-    -------
-    list of str
-        The columns before `replication`, except `policy`.
-
-    Raises
-    ------
-    InputError
-        One sentence: for a missing column, an outcome that is not numeric, a missing value in another column, doubled rows, and
-        columns before `replication` that are no varied parameters.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"storage_gb": [60, 60], "replication": [0, 1], "policy": "lru", "total_cost": [20.0, 22.0]})
-    >>> varied_parameters(table, "total_cost")
-    ['storage_gb']
+    A table has one row per replication and policy at each value of the varied parameters; where `per_slot`, it may have one per
+    slot, with a column `slot`. Raises InputError for a missing column, an outcome that is not numeric, a missing value in another
+    column, doubled rows, and columns before `replication` that are no varied parameters.
     """
     _check_columns(table, outcome)
     columns = list(table.columns)
@@ -119,7 +97,7 @@ def _check_values(table: pd.DataFrame, keys: list[str], outcome: str) -> None:
         raise InputError(f"the column {outcome!r} must have finite numbers, or NaN where there is none")
     if not pd.api.types.is_integer_dtype(table["replication"].dtype):
         raise InputError("the column 'replication' must have whole numbers")
-    if not table["policy"].map(lambda name: isinstance(name, str)).all():
+    if not all(isinstance(name, str) for name in table["policy"]):
         raise InputError("the column 'policy' must have the names of policies")
     for name in keys:
         if table[name].isna().any():

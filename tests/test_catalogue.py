@@ -195,7 +195,7 @@ def test_twenty_thousand_models_take_little_longer_each_than_a_thousand(tmp_path
         drawn = sample_catalogue(models, np.random.default_rng(1))
         drawn.table().to_csv(path, index=False)
         times = []
-        for _ in range(5):
+        for _ in range(3):
             begin = time.process_time()
             assert load_catalogue(path) == drawn
             times.append(time.process_time() - begin)

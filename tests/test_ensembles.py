@@ -1,4 +1,4 @@
-"""Many runs at once against the ordinary simulator, run by run; and the GA's compiled decision against its own `evolve`."""
+"""Many runs at once against the ordinary simulator, run by run."""
 
 import itertools
 import warnings
@@ -11,9 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from support.cases import (
     KeepWhatFits,
     equal_catalogue,
-    hard_decision,
     make_catalogue,
-    make_decision,
     random_readings,
     random_scenario,
 )
@@ -213,10 +211,23 @@ class Tame(GA):
     name: str = "tame"
 
 
+BY_DEAP = GA(name="by-deap", operators=GA().toolbox)
+
+
 @pytest.mark.parametrize(
     "policy",
-    ["clairvoyant", "clairvoyant-delay", "optimal-online", "belady", "belady-cost", KeepWhatFits(), Clairvoyant(), Tame()],
-    ids=["clairvoyant", "its-delay", "optimal-online", "belady", "belady-cost", "planner", "an-object", "a-GA-of-ones-own"],
+    ["clairvoyant", "clairvoyant-delay", "optimal-online", "belady", "belady-cost", KeepWhatFits(), Clairvoyant(), Tame(), BY_DEAP],
+    ids=[
+        "clairvoyant",
+        "its-delay",
+        "optimal-online",
+        "belady",
+        "belady-cost",
+        "planner",
+        "an-object",
+        "a-GA-of-ones-own",
+        "by-DEAP",
+    ],
 )
 def test_policies_that_do_not_play_in_batches(policy):
     name = getattr(policy, "name", policy)
@@ -280,95 +291,3 @@ def test_a_replication_that_is_no_whole_number_is_refused_whatever_was_asked_bef
     outcomes(Scenario(slots=3), [{}], ["lru"], [1])
     with pytest.raises(InputError, match="seed or replication is"):
         outcomes(Scenario(slots=3), [{}], ["lru"], [replication])
-
-
-# ---- the GA's decision in one loop
-
-SETTINGS = {
-    "default": {},
-    "odd": {"population": 7, "generations": 9},
-    "pair": {"population": 2, "generations": 20, "convergence": 0},
-    "three": {"population": 3, "generations": 30, "convergence": 2},
-    "no-generation": {"generations": 0},
-    "one-generation": {"generations": 1, "population": 11},
-    "never-stops": {"convergence": 0, "population": 12, "generations": 25},
-    "stops-at-once": {"convergence": 1, "population": 10},
-    "no-crossover": {"crossover": 0, "population": 13},
-    "always-crossover": {"crossover": 1, "population": 13},
-    "no-mutation": {"mutation": 0.0, "population": 13},
-    "always-mutation": {"mutation": 1.0, "population": 13, "convergence": 0, "generations": 15},
-    "no-pressure": {"tournament": 1, "population": 14},
-    "all-pressure": {"tournament": 40, "population": 14},
-    "nothing-happens": {"tournament": 1, "crossover": 0.0, "mutation": 0.0, "population": 5, "convergence": 0},
-}
-
-
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_the_ga_decides_as_it_evolves(settings):
-    """And leaves the random numbers where `evolve` leaves them."""
-    ga, rng, chosen = GA(**settings), np.random.default_rng(5), set()
-    for seed in range(24):
-        charge, weight = READINGS["charge"][seed % 3], (0.0, 1.0, 8.0)[seed // 3 % 3]
-        decision = hard_decision(rng, int(rng.integers(3, 30)), 2 + seed % 2, seed=seed, charge=charge, w1=weight)
-        if seed % 2:
-            models = int(rng.integers(12, 30))
-            decision = hard_decision(rng, models, models // 2, seed=seed, charge=charge, w2=weight)
-        again = replace(decision, rng=np.random.default_rng(seed))
-        found = ga.decide(decision)
-        expected, _ = ga.evolve(again)
-        assert found.dtype == bool
-        assert_array_equal(found, expected)
-        assert decision.rng.random() == again.rng.random()
-        assert decision.check(found, "ga") is found
-        chosen.add(found.tobytes())
-    assert len(chosen) > 12
-
-
-def test_the_ga_decides_as_it_evolves_on_small_decisions():
-    """One model, two models, nothing deployed, and deployments that cost nothing, whose fitness is infinite."""
-    for models, deployed, readings in ((1, [], {}), (2, [1], {}), (3, [], {}), (4, [1, 2, 3], {"w1": 0.0, "w2": 0.0})):
-        for seed in range(20):
-            scenario = Scenario(equal_catalogue(models), storage_gb=max(models - 1, 1), **readings)
-            decision = make_decision(scenario, 0, deployed, [1] * models, seed=seed)
-            again = replace(decision, rng=np.random.default_rng(seed))
-            assert_array_equal(GA(population=4).decide(decision), GA(population=4).evolve(again)[0])
-
-
-def test_the_outcome_of_a_decision_hangs_on_its_random_numbers():
-    """Else the comparisons above would say little."""
-    decision = hard_decision(np.random.default_rng(0), 30, 20)
-    found = {QUICK.decide(replace(decision, rng=np.random.default_rng(seed))).tobytes() for seed in range(30)}
-    assert len(found) > 10
-
-
-@dataclass(frozen=True)
-class Few(GA):
-    """Wants few models, whatever they cost."""
-
-    name: str = "few"
-
-    def toolbox(self, decision):
-        toolbox = super().toolbox(decision)
-        toolbox.register("evaluate", lambda population: population.sum(axis=1).astype(float))
-        return toolbox
-
-
-def test_a_toolbox_of_ones_own_is_honoured():
-    for seed in range(10):
-        decision = hard_decision(np.random.default_rng(seed), 14, 7, seed=seed, w1=50.0)
-        found = Few(convergence=0).decide(decision)
-        assert found.sum() == 1 and found[decision.requested]  # the least that is allowed
-        again = replace(decision, rng=np.random.default_rng(seed))
-        assert_array_equal(found, Few(convergence=0).evolve(again)[0])
-        assert GA(convergence=0).decide(decision).sum() > 1
-    scenario = Scenario(slots=30, w2=0.01)
-    assert simulate(scenario, Few()).means()["hit_ratio"] < simulate(scenario, GA()).means()["hit_ratio"]
-    with pytest.raises(InputError, match="policy 'few' is not among those that play in batches"):
-        outcomes(scenario, [{}], [Few()], [0])
-
-
-def test_a_subclass_without_a_toolbox_decides_as_the_ga():
-    for seed in range(10):
-        decision = hard_decision(np.random.default_rng(seed), 20, 12, seed=seed)
-        again = replace(decision, rng=np.random.default_rng(seed))
-        assert_array_equal(Tame(population=6).decide(decision), GA(population=6).decide(again))

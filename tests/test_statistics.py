@@ -2,6 +2,7 @@
 
 import itertools
 import statistics
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -291,3 +292,38 @@ def test_an_interval_of_no_values_is_nan():
 def test_a_baseline_that_costs_nothing_warns_of_nothing():
     free = POINT.assign(total_cost=[1.0, 0, 3, 0])
     assert reductions(free)["reduction"].tolist() == [-np.inf]
+
+
+ODD = st.sampled_from([None, np.nan, np.inf, -1, 2.5, "word", "", True, (1, 2), [3], {}, 10**30, 1j, pd.NA, pd.Timestamp(0)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(random_tables(), st.data())
+def test_a_table_spoilt_in_any_way_raises_input_errors_alone(case, data):
+    table = case[0].copy()
+    for _ in range(data.draw(st.integers(1, 3))):
+        column = data.draw(st.sampled_from([*table.columns]))
+        spoil = data.draw(st.sampled_from(["cell", "column", "drop", "order", "rows", "again", "type"]))
+        if spoil == "cell" and len(table):
+            values = table[column].astype(object).tolist()
+            values[data.draw(st.integers(0, len(values) - 1))] = data.draw(ODD)
+            table = table.assign(**{column: pd.Series(values, index=table.index)})
+        elif spoil == "column":
+            odd = data.draw(ODD)
+            table = table.assign(**{column: pd.Series([odd] * len(table), index=table.index, dtype=object)})
+        elif spoil == "drop" and len(table.columns) > 1:
+            table = table.drop(columns=column)
+        elif spoil == "order":
+            table = table[data.draw(st.permutations([*table.columns]))]
+        elif spoil == "rows":
+            table = table.iloc[data.draw(st.lists(st.integers(0, max(len(table) - 1, 0)), max_size=len(table)))]
+        elif spoil == "type":
+            with suppress(TypeError):  # lists are no categories
+                table = table.astype({column: data.draw(st.sampled_from(["category", "object"]))})
+        else:
+            table = table.rename(columns={column: data.draw(st.sampled_from([*table.columns]))})
+        if not table.columns.is_unique:
+            break
+    for function in (summarise, box_statistics, lambda table, outcome: reductions(table, "p0", outcome)):
+        with suppress(InputError):
+            function(table, "cost")

@@ -20,14 +20,15 @@ import psutil
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 import edgecache as ec
+from edgecache.accounting import Charges
 from edgecache.analysis.explanations import decision_at
 from edgecache.analysis.gaps import decisions_met
+from edgecache.policies import BOUNDS, COMPILED
 from edgecache.policies.knapsack import best_subset
-from edgecache.policies.ranks import front
-from edgecache.simulator import NOTHING, play, start
+from edgecache.simulator import Game
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests"))  # its oracles and made-up servers
 REQUESTS = 1_000_000
 ROWS = []
 
@@ -77,24 +78,21 @@ def request_loop(models: int, folder: str) -> None:
     records["time"], records["id"], records["size"], records["next"] = range(count), trace.model, megabytes[trace.model], -2
     file = Path(folder) / f"{models}.oracleGeneral"
     records.tofile(file)
-    outcome, evictions = np.empty(count, dtype=np.uint8), np.empty((count, 3), dtype=np.int64)
-    missed = {}
+    missed, game = {}, Game(Charges.of(scenario, trace), np.random.SeedSequence(0))
 
     for name, native in (("lru", libcachesim.LRU), ("fifo", libcachesim.FIFO), ("lfu-in-cache", libcachesim.LFU)):
         policy = ec.POLICIES[name]
-        rank, by_request = policy.rank or front, policy.queue == "request"
 
-        def ours(policy=policy, rank=rank, by_request=by_request):
-            state = start(scenario, trace, np.random.SeedSequence(0))
-            return lambda: play(trace.model, NOTHING, *state, outcome, evictions, rank, policy.rank is not None, by_request)
+        def ours(policy=policy):
+            return lambda: game.play(policy)
 
         def reference(name=name, native=native):
             cache, reader = native(capacity), libcachesim.TraceReader(str(file), libcachesim.TraceType.ORACLE_GENERAL_TRACE)
             return lambda: missed.__setitem__(name, cache.process_trace(reader)[0])
 
         a, b, ratio = compare(ours, reference, turns=9)
-        assert round(missed[name] * count) == (outcome == 0).sum(), f"{name}: not the same hits"
-        least = {10: 2.0, 100: 1.0}.get(models)
+        assert round(missed[name] * count) == len(game.play(policy).misses), f"{name}: not the same hits"
+        least = 1.0 if models == 1000 and name != "lfu-in-cache" else {10: 2.0, 100: 1.0, 1000: 1.0}[models]
         required = f"at least {least:g}" if least else ""
         rates = count / a / 1e6, count / b / 1e6
         report(
@@ -105,8 +103,48 @@ def request_loop(models: int, folder: str) -> None:
             required,
             ratio >= least if least else None,
         )
-    took = seconds(lambda: ec.simulate(scenario, "lru", trace=trace).means())
-    report(f"simulate with its books, lru, {models} models", count / took / 1e6, np.nan, "million requests/s", np.nan, "", None)
+    rate = count / np.median([seconds(lambda: ec.simulate(scenario, "lru", trace=trace).means()) for _ in range(9)]) / 1e6
+    required = "at least 10" if models <= 100 else ""
+    report(
+        f"simulate and its costs, lru, {models} models",
+        rate,
+        np.nan,
+        "million requests/s",
+        np.nan,
+        required,
+        rate >= 10 if required else None,
+    )
+
+
+class AsObject:
+    """A planner as the simulator treats a user's own: a Python object, asked and checked at every decision."""
+
+    def __init__(self, policy):
+        self.policy, self.name = policy, policy.name
+        if hasattr(policy, "prepare"):
+            self.prepare = policy.prepare
+        self.decide = getattr(policy, "decide", None)
+
+
+def nine_policies() -> None:
+    """The nine policies of Fig. 3 in the compiled loop, against the same with planners as Python objects; one replication each."""
+    scenario = ec.Scenario()
+    compiled = [ec.POLICIES[name] for name in (*ec.PAPER, *BOUNDS)]
+    objects = [AsObject(policy) if isinstance(policy, COMPILED) else policy for policy in compiled]
+
+    def play(policies, replications):
+        def work():
+            for replication in replications:
+                game = Game.of(scenario, 0, replication)
+                for policy in policies:
+                    game.play(policy).means()
+
+        return work
+
+    a, b, ratio = compare(lambda: play(compiled, range(20)), lambda: play(objects, range(20)), turns=9)
+    report("nine policies, planners as objects", a * 50, b * 50, "ms a replication", ratio, "at least 4", ratio >= 4)
+    took = np.median([seconds(play(compiled, range(200))) for _ in range(3)])
+    report("nine policies, 200 replications", took, np.nan, "s", np.nan, "below 4 s", took < 4)
 
 
 def some_decisions(scenario: ec.Scenario, count: int) -> list[ec.Decision]:
@@ -117,7 +155,7 @@ def some_decisions(scenario: ec.Scenario, count: int) -> list[ec.Decision]:
 
 def genetic(decisions: list[ec.Decision]) -> None:
     """The GA against stock DEAP: the same decisions, population, generations and operators; how fast, and how often optimal."""
-    from stock_deap import stock_decide
+    from oracles.stock_deap import stock_decide
 
     timed, scale = decisions[:10], 1e3 / 10
 
@@ -131,8 +169,6 @@ def genetic(decisions: list[ec.Decision]) -> None:
     full = ec.GA(convergence=0)
     a, b, ratio = compare(lambda: ours(full), lambda: stock, turns=9)
     report("GA, all 50 generations, stock DEAP", a * scale, b * scale, "ms a decision", ratio, "at least 80", ratio >= 80)
-    a, b, ratio = compare(lambda: ours(ec.GA()), lambda: stock, turns=5)
-    report("GA, until convergence, stock DEAP", a * scale, b * scale, "ms a decision", ratio, "", None)
     least = np.array([d.cost(ec.Exact().decide(d)) for d in decisions])
     stock_share = np.isclose([stock_decide(d, k)[1] for k, d in enumerate(decisions)], least, rtol=1e-9, atol=0).mean()
     share = np.isclose([d.cost(full.decide(d)) for d in decisions], least, rtol=1e-9, atol=0).mean()
@@ -142,13 +178,13 @@ def genetic(decisions: list[ec.Decision]) -> None:
 
 def highs(decision: ec.Decision) -> tuple[np.ndarray, float]:
     """The decision by HiGHS through SciPy: (deployment, bool (I,), the gap that it leaves)."""
-    c, needs = decision.candidates, decision.prices.needs
+    c, needs = decision.candidates, decision.needs
     worth = (decision.eviction_cost - decision.holding_cost)[c]
     found = milp(
         -worth,
         integrality=np.ones(len(c)),
         bounds=Bounds(0, 1),
-        constraints=LinearConstraint(needs[:, c], ub=decision.prices.capacities - needs[:, decision.requested]),
+        constraints=LinearConstraint(needs[:, c], ub=decision.capacities - needs[:, decision.requested]),
         options={"mip_rel_gap": 0, "time_limit": 20},
     )
     chosen = np.zeros(len(decision.deployed), dtype=bool)
@@ -161,9 +197,9 @@ def exact(decisions: list[ec.Decision]) -> None:
     """Exact's solver against HiGHS, both handed the arrays of the same knapsacks; then the whole decision."""
     problems = []
     for decision in decisions:
-        c, needs = decision.candidates, decision.prices.needs
+        c, needs = decision.candidates, decision.needs
         worth = (decision.eviction_cost - decision.holding_cost)[c]
-        problems.append((worth, np.ascontiguousarray(needs[:, c]), decision.prices.capacities - needs[:, decision.requested]))
+        problems.append((worth, np.ascontiguousarray(needs[:, c]), decision.capacities - needs[:, decision.requested]))
 
     def ours():
         for problem in problems:
@@ -231,7 +267,7 @@ def scaling() -> pd.DataFrame:
     models but one deployed, and room for about half of them. Medians over decisions; `gap` is the mean excess over the best
     known, `left` the largest that the method leaves open.
     """
-    from cases import hard_decision
+    from support.cases import hard_decision
 
     methods = {
         "Exact": lambda d: ec.Exact().solve(d),
@@ -279,11 +315,18 @@ def scaling() -> pd.DataFrame:
 
 def whole_commands(folder: str) -> None:
     """Importing the package, and every figure at full size, each in a process of its own."""
-    took = np.median([seconds(lambda: subprocess.run([sys.executable, "-c", "import edgecache"], check=True)) for _ in range(5)])
-    report("import edgecache", took, np.nan, "s", np.nan, "at most 1.5 s", took <= 1.5)
+    everything = "import edgecache; [getattr(edgecache, name) for name in edgecache.__all__]"
+    for what, arguments, most in (
+        ("import edgecache, every public name used", ["-c", everything], 1.2),
+        ("edgecache --help", ["-m", "edgecache", "--help"], 0.5),
+        ("edgecache policies", ["-m", "edgecache", "policies"], 0.5),
+    ):
+        command = [sys.executable, *arguments]
+        took = np.median([seconds(lambda c=command: subprocess.run(c, check=True, stdout=subprocess.DEVNULL)) for _ in range(5)])
+        report(what, took, np.nan, "s", np.nan, f"below {most:g} s", took < most)
     command = [sys.executable, "-m", "edgecache", "reproduce", "--out", folder]
     took = seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
-    report("make figures, full size", took, np.nan, "s", np.nan, "at most 180 s", took <= 180)
+    report("make figures, full size", took, np.nan, "s", np.nan, "below 60 s", took < 60)
 
 
 def profiling(folder: str) -> None:
@@ -314,6 +357,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         for models in (10, 100, 1000):
             request_loop(models, folder)
+        nine_policies()
         scenario = ec.Scenario()
         genetic(some_decisions(scenario, 100))
         exact(some_decisions(scenario, 100))

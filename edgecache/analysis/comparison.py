@@ -48,24 +48,7 @@ def comparison(runs: Mapping[str, Simulation]) -> pd.DataFrame:
 
 
 def crowding(run: Simulation) -> NDArray[np.bool_]:
-    """Find the misses at which a resource has no room for the requested model beside all deployed ones.
-
-    Parameters
-    ----------
-    run
-        What `simulate` returned.
-
-    Returns
-    -------
-    NDArray
-        One row per miss; columns storage, GPU memory and power, (misses, 3).
-
-    Examples
-    --------
-    >>> from edgecache import Scenario, simulate
-    >>> crowding(simulate(Scenario(slots=5), "lru"))[0].tolist()
-    [False, False, False]
-    """
+    """Find the misses at which storage, GPU memory or power has no room for the requested model beside all others, (misses, 3)."""
     held = run.deployed_before.astype(np.int64)
     held[np.arange(len(held)), run.trace.model[run.misses]] += 1
     return held @ run.scenario.catalogue.needs.T > run.scenario.capacities

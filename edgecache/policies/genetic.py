@@ -17,7 +17,7 @@ from ..accounting import Charges
 from ..errors import InputError, PolicyError, whole_number
 from ..listing import POLICY_TABLE
 from .contract import Decision
-from .genetic_compiled import GeneticTables, algorithm1, best_met
+from .genetic_compiled import GeneticTables, algorithm1
 from .genetic_operators import Operators
 
 
@@ -98,12 +98,12 @@ class GA:
 
     @property
     def settings(self) -> tuple[int, float, float, int]:
-        """The last four arguments of `best_met`."""
+        """The last four arguments of `genetic_compiled.best_met`."""
         return self.tournament, float(self.crossover), float(self.mutation), self.convergence
 
     def decide(self, decision: Decision) -> np.ndarray:
         """Return the best deployment that the search meets, bool (I,): that of `evolve`."""
-        return best_met(*self._arguments(decision)) if self.operators is None else self.evolve(decision)[0]
+        return self.evolve(decision)[0]
 
     def compiled(self, charges: Charges, rng: np.random.Generator) -> GeneticTables | None:
         """The planner of one run for the compiled loop; None where DEAP is to run operators of a user's own."""
@@ -141,9 +141,11 @@ class GA:
         if self.operators is not None:
             best, met, evaluations = self._run_deap(decision, self.operators)
         else:
-            met = np.zeros(((self.generations + 1) * record, self.population, len(decision.deployed)), dtype=bool)
-            arguments = (*self._arguments(decision), met)
-            best, ran = algorithm1(*arguments)
+            d, limits = decision, (decision.needs, decision.capacities)
+            words, best = self._words(d), np.empty(len(d.deployed), dtype=bool)
+            met = np.zeros((len(words) * record, self.population, len(best)), dtype=bool)
+            costs, more = (d.holding_cost, d.leaving_cost), (*self.settings, best, met)
+            ran = algorithm1(d.deployed, d.requested, *limits, *costs, words, *more)
             met, evaluations = met[:ran], self.population * np.arange(1, ran + 1)
         log = tools.Logbook()
         if record:
@@ -161,7 +163,7 @@ class GA:
         Parameters
         ----------
         decision
-            The miss to decide. The toolbox draws from a copy of its `rng`, so every toolbox of a decision draws the same numbers.
+            The miss to decide. The toolbox draws from a copy of its `rng`: the numbers that `decide` would draw next.
 
         Returns
         -------
@@ -193,12 +195,6 @@ class GA:
     def _words(self, decision: Decision) -> np.ndarray:
         """The random words of a decision, (generations + 1, P)."""
         return decision.rng.bit_generator.random_raw((self.generations + 1) * self.population).reshape(-1, self.population)
-
-    def _arguments(self, decision: Decision) -> tuple:
-        """The arguments of `best_met`."""
-        d, needs, capacities = decision, decision.needs, decision.capacities
-        words = self._words(decision)
-        return (d.deployed, d.requested, needs, capacities, d.holding_cost, d.leaving_cost, words, *self.settings)
 
     def _run_deap(self, decision: Decision, operators: Callable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Run eaSimple generation by generation: the best, and per generation the individuals (P, I) and the evaluations so far."""

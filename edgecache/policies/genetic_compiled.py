@@ -85,12 +85,25 @@ def evaluate(allowed, requested, needs, capacities, holding_cost, leaving_cost, 
 
 @njit(cache=True)
 def algorithm1(
-    deployed, requested, needs, capacities, holding_cost, leaving_cost, words, tournament, crossover, mutation, convergence, met
+    deployed,
+    requested,
+    needs,
+    capacities,
+    holding_cost,
+    leaving_cost,
+    words,
+    tournament,
+    crossover,
+    mutation,
+    convergence,
+    best,
+    met,
 ):
-    """Run Algorithm 1 on the random `words` (generations + 1, P): the best deployment, bool (I,), and how many generations ran.
+    """Run Algorithm 1 on the random `words` (generations + 1, P). Returns how many generations ran.
 
-    `met` is filled with every individual, bool (generations + 1, P, I), or has no rows. Genes that repair clears are left out
-    of the population, unless the absence of their model costs something.
+    `best`, bool (I,), is filled with the best deployment that it meets, the first among equals; `met`, bool (generations + 1, P, I)
+    or without rows, with every individual. The population leaves out the genes that repair clears, unless the absence of their
+    model costs something. It returns no array: from a cache Numba cannot box the arrays of what other compiled code calls too.
     """
     size, count = deployed.size, words.shape[1]
     allowed = deployed.copy()
@@ -98,10 +111,10 @@ def algorithm1(
     models = np.flatnonzero(allowed | (leaving_cost != 0))
     own = (allowed[models], np.searchsorted(models, requested), needs[:, models], capacities)
     costs = (holding_cost[models], leaving_cost[models])
-    population, fit = np.empty((count, models.size), dtype=np.bool_), np.empty(count)
-    offspring, best = np.empty_like(population), np.zeros(size, dtype=np.bool_)
+    population, offspring = np.empty((count, models.size), dtype=np.bool_), np.empty((count, models.size), dtype=np.bool_)
     populate(models, words[0], population)
-    highest, since, ran = -1.0, 0, 0
+    fit, highest, since, ran = np.empty(count), -1.0, 0, 0
+    best[:] = False
     while ran < words.shape[0] and (not convergence or since < convergence):
         if ran > 0:
             vary(models, size, tournament, crossover, mutation, population, fit, words[ran], offspring)
@@ -113,16 +126,18 @@ def algorithm1(
         if ran < met.shape[0]:
             met[ran][:, models] = population
         ran += 1
-    return best, ran
+    return ran
 
 
 @njit(cache=True)
 def best_met(
     deployed, requested, needs, capacities, holding_cost, leaving_cost, words, tournament, crossover, mutation, convergence
 ):
-    """The best deployment that Algorithm 1 meets, bool (I,), from the random `words` (generations + 1, P)."""
-    settings = (tournament, crossover, mutation, convergence, np.empty((0, 0, 0), dtype=np.bool_))
-    return algorithm1(deployed, requested, needs, capacities, holding_cost, leaving_cost, words, *settings)[0]
+    """The best deployment that Algorithm 1 meets, bool (I,), for other compiled code."""
+    settings = (tournament, crossover, mutation, convergence)
+    best, met = np.empty_like(deployed), np.empty((0, 0, 0), dtype=np.bool_)
+    algorithm1(deployed, requested, needs, capacities, holding_cost, leaving_cost, words, *settings, best, met)
+    return best
 
 
 class GeneticTables:

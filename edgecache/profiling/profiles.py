@@ -33,7 +33,7 @@ class Profile:
     >>> from edgecache.profiling import read_profile
     >>> profile = read_profile("data/profiles/example.csv")
     >>> len(profile.services), profile.load_label
-    (10, 'load: disk to memory (87% processor)')
+    (10, 'load: disk to memory (98% processor)')
     """
 
     records: pd.DataFrame

@@ -5,12 +5,14 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
 from support.cells import Page, run_line
 
 from edgecache import BOUNDS, PAPER, POLICIES, InputError, Scenario, load_catalogue, sample_catalogue, simulate, sweep
 from edgecache.analysis.comparison import comparison, ranking, scarcity
 from edgecache.explorer.controls import DEFAULT
+from edgecache.explorer.markup import comparison_rows
 from edgecache.explorer.views import Setting, capacity, compare, comparison_table, convergence, simulated, sweeping, timeline
 from edgecache.figures import runs
 from edgecache.figures.style import BOUND_CLASS, base_policy, label
@@ -117,6 +119,36 @@ def test_a_comparison_held_against_another_says_since_when_and_shows_what_was():
     assert f"was {was.loc['lru', 'total_cost']:.4g}" in page.text and len(page.all("span")) == 8 * 3
     assert "the pinned view" in [text.get_text() for text in view.figure.legends[0].get_texts()]
     assert "was" not in Page(compare(SMALL).rows).text
+
+
+def test_bars_of_the_delay_are_hollow_where_the_cloud_serves_more_than_on_the_default_server():
+    small = Setting(Scenario(slots=50, gpu_memory_gb=4), 0, ("lru", "ga"), "ec.Scenario(slots=50, gpu_memory_gb=4)")
+    view = compare(small)
+    share = view.table["cloud_requests"][0] / view.table["requests"][0]
+    assert 0.02 < share < 0.98
+    costs, delays, hits = view.figure.axes
+    assert {to_hex(bar.get_facecolor()) for bar in delays.patches} == {"#ffffff"}
+    assert "#ffffff" not in {to_hex(bar.get_facecolor()) for bar in (*costs.patches, *hits.patches)}
+    assert f"{share:.0%} on the cloud left out" in delays.get_xlabel()
+    assert f"The service delay leaves out {share:.0%} of the requests, more than on the default server." in view.sentences
+    again = compare(SMALL, figure=view.figure)  # the server of 6 GB holds every model, one at a time
+    assert "cloud" not in again.figure.axes[1].get_xlabel() + " ".join(again.sentences)
+    assert "#ffffff" not in {to_hex(bar.get_facecolor()) for bar in again.figure.axes[1].patches}
+
+
+def test_a_sweep_names_the_points_where_the_cloud_serves_more_than_at_the_default():
+    view = swept(Setting(Scenario(slots=20), 0, ("lru",), "ec.Scenario(slots=20)"), "gpu_memory_gb", (3.0, 9.0))[1]
+    share = view.table[view.table["gpu_memory_gb"] == 3]
+    share = share["cloud_requests"].sum() / share["requests"].sum()
+    assert f"Hollow markers, at 3: the cloud serves up to {share:.0%} of the requests" in view.sentences[1]
+    assert "hollow" in view.figure._supxlabel.get_text()
+
+
+def test_the_rows_to_read_have_the_share_of_the_cloud_and_the_delay_of_all_requests():
+    table = comparison_table(SMALL).assign(cloud_share=0.25, service_delay_all_s=12.345)
+    page = Page(comparison_rows(table, None))
+    assert "Served by the cloud" in page.texts and "Delay of all requests (s)" in page.texts
+    assert page.texts.count("25.0%") == page.texts.count("12.3") == len(table)
 
 
 def test_the_rows_to_read_stand_from_the_cheapest_to_the_bounds_with_differences_to_the_best():

@@ -14,7 +14,7 @@ from scipy.stats import binom, chisquare
 from support.cases import KeepWhatFits, equal_catalogue, hard_decision, make_decision
 
 from edgecache import GA, READINGS, Catalogue, Exact, InputError, PolicyError, Scenario, sample_catalogue, simulate
-from edgecache.policies.genetic_compiled import algorithm1, best_met, evaluate, populate, vary
+from edgecache.policies.genetic_compiled import algorithm1, evaluate, populate, vary
 
 
 def words(count, seed=0):
@@ -94,7 +94,7 @@ def met_by_deap(ga, decision):
 
 
 def arguments(ga, decision):
-    """What `best_met` is called with."""
+    """What `algorithm1` is called with, but for the arrays that it fills."""
     d, shape = decision, (ga.generations + 1, ga.population)
     drawn = d.rng.bit_generator.random_raw(shape[0] * shape[1]).reshape(shape)
     costs = (d.holding_cost, d.leaving_cost)
@@ -108,8 +108,8 @@ def test_the_compiled_loop_meets_the_individuals_that_deap_meets(name):
     for decision in decisions_of_all_sizes([*SETTINGS].index(name), 20):
         individuals, fitness, best = met_by_deap(ga, decision)
         met = np.zeros_like(individuals)
-        found, ran = algorithm1(*arguments(ga, decision), met)
-        assert ran == ga.generations + 1
+        found = np.empty(len(best), dtype=bool)
+        assert algorithm1(*arguments(ga, decision), found, met) == ga.generations + 1
         assert_array_equal(met, individuals)
         assert_array_equal(found, best)
         cost = np.zeros(fitness.shape)
@@ -156,13 +156,6 @@ def test_a_run_that_deap_decides_is_that_of_the_compiled_loop():
     compiled = simulate(scenario, ga, 3)
     assert len(compiled.evictions) > 5
     assert_array_equal(simulate(scenario, replace(ga, operators=ga.toolbox), 3).evictions, compiled.evictions)
-
-
-def test_other_compiled_code_may_call_the_loop():
-    """`best_met` is `algorithm1` without its record."""
-    for decision in decisions_of_all_sizes(1, 12):
-        expected = GA().decide(reseed(decision, 1))
-        assert_array_equal(best_met(*arguments(GA(), reseed(decision, 1))), expected)
 
 
 def test_evaluation_is_idempotent():

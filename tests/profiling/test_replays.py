@@ -471,3 +471,13 @@ def test_the_figure_of_a_replay_says_what_the_table_says():
     points = {tuple(place) for offsets in dots.collections for place in offsets.get_offsets()}
     assert points == {(4, 5.5), (1, 0.5), (4, 4), (8, 7)} and dots.get_xlim() == dots.get_ylim()
     assert not pyplot.get_fignums()
+
+
+@pytest.mark.parametrize("name", ["mine-replay.csv", "mine-replay.partial.csv"])
+def test_a_symbolic_link_is_not_replaced(steady, run, name):
+    (steady / name).symlink_to(steady / "mine.csv")
+    before = (steady / "mine.csv").read_bytes()
+    code, out, err = run("replay", steady / "mine.csv")
+    assert (code, out) == (2, "") and not logged()
+    one_sentence(err, f"{steady / name} is a symbolic link")
+    assert (steady / name).is_symlink() and (steady / "mine.csv").read_bytes() == before

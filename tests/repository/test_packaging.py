@@ -152,7 +152,7 @@ def test_public_names_have_numpydoc_docstrings(room, name):
     if isinstance(public, type) and issubclass(public, Exception):
         return
     signature = inspect.signature(public)
-    wanted = {"Examples"} | ({"Parameters"} if signature.parameters else set())
+    wanted = {"Examples"} | ({"Parameters"} if signature.parameters and "Attributes" not in sections else set())  # of a dataclass
     if not isinstance(public, type) and signature.return_annotation not in (None, "None"):
         wanted.add("Yields" if "Yields" in sections else "Returns")
     assert wanted <= sections, f"{room.__name__}.{name} has no section {', '.join(sorted(wanted - sections))}"
