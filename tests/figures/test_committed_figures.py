@@ -1,6 +1,5 @@
 """Every committed figure is what its committed tables give, drawn again now, and no text leaves it."""
 
-import io
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from edgecache.profiling.profile import beside, read_profile
 from edgecache.profiling.replay import compared, read_replay
 from matplotlib import rc_context
 from PIL import Image
-from support.layout import texts_of, texts_outside
+from support.layout import pixels, texts_of, texts_outside
 
 from edgecache import PAPER, Scenario, reductions, sweep
 from edgecache.claims.design import read_readings
@@ -129,12 +128,10 @@ def test_every_committed_figure_is_redrawn():
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_committed_figure_is_what_its_tables_give(name):
     """Nearly every pixel is equal; a few may differ where another processor rounds otherwise."""
-    file = io.BytesIO()
     with rc_context(STYLE):
         figure = REDRAWN[name]()
-        figure.savefig(file, format="png")
-    figure.set_layout_engine("none")
-    redrawn, committed = (np.asarray(Image.open(png).convert("RGB"), dtype=int) for png in (file, ROOT / f"figures/{name}.png"))
+        redrawn = pixels(figure, STYLE["savefig.dpi"])
+    committed = np.asarray(Image.open(ROOT / f"figures/{name}.png").convert("RGB"), dtype=int)
     assert redrawn.shape == committed.shape
     apart = (np.abs(redrawn - committed).max(axis=2) > 8).mean()
     assert apart < 1e-4, f"figures/{name}.png is stale: {apart:.2%} of its pixels differ"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from numpy.testing import assert_allclose
-from support.layout import lines_of, texts_of, texts_outside
+from support.layout import lines_of, pixels, texts_of, texts_outside
 
 from edgecache import BOUNDS, GA, PAPER, POLICIES, Scenario, box_statistics, sweep, sweep_by_slot
 from edgecache.analysis import gaps
@@ -77,12 +77,14 @@ FIGURES = {
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_leaves_the_figure(name):
     figure = FIGURES[name]()
+    pixels(figure)
     assert len(texts_of(figure)) > 5 and not texts_outside(figure)
 
 
 def test_text_that_leaves_a_figure_is_noticed():
     figure = FIGURES["gap split of one"]()
     figure.text(0.9, 0.5, "a text that is far too long for what is left of the figure")
+    pixels(figure)
     assert texts_outside(figure) == ["a text that is far too long for what is left of the figure"]
 
 

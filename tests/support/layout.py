@@ -1,12 +1,25 @@
 """What a drawn figure shows: its texts, those that leave the page, and its labelled lines."""
 
+import io
+
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 
-def texts_of(figure):
-    """Every visible text of a figure, as drawn; ticks beyond the ends of an axis are not drawn."""
+def pixels(figure, dpi=160):
+    """The pixels of a figure as `figures.save` writes them, int (height, width, 3); its layout is fixed afterwards."""
+    file = io.BytesIO()
+    figure.savefig(file, format="rgba", dpi=dpi)
+    figure.set_layout_engine("none")
+    figure.set_dpi(dpi)
     FigureCanvasAgg(figure)
     figure.draw_without_rendering()
+    width, height = figure.canvas.get_width_height()
+    return np.frombuffer(file.getvalue(), np.uint8).reshape(height, width, 4)[..., :3].astype(int)
+
+
+def texts_of(figure):
+    """Every visible text of a drawn figure; ticks beyond the ends of an axis are not drawn."""
     beyond = {
         tick.label1
         for panel in figure.axes
