@@ -40,29 +40,25 @@ MACHINE = {  # the contents of a machine.json as far as they are needed: objects
 
 
 def companion(path: Path, name: str) -> Path:
-    """Return the path of a file that belongs to a catalogue.
-
-    Examples
-    --------
-    >>> companion(Path("mine.csv"), "records.csv").name
-    'mine-records.csv'
-    """
+    """Return the path of a file that belongs to a catalogue: `mine.csv` has `mine-records.csv`."""
     return path.with_name(f"{path.stem}-{name}")
 
 
 def write_profile(profile: Profile, path: Path) -> Profile:
     """Write the catalogue to `path` and its companions; each file whole or not at all. Returns the profile as written."""
     records, machine = companion(path, "records.csv"), companion(path, "machine.json")
-    with naming(records):
-        write_table(profile.records, records)
+    _write(profile.records, records)
     profile = Profile(_read_table(records), profile.about)  # the other files are made of the records as written
-    with naming(companion(path, "summary.csv")):
-        write_table(profile.summary, companion(path, "summary.csv"))
+    _write(profile.summary, companion(path, "summary.csv"))
     with naming(machine), replacing(machine) as part:
         part.write_text(json.dumps(profile.about, indent=2) + "\n")
-    with naming(path):
-        write_table(profile.catalogue(), path)
+    _write(profile.catalogue(), path)
     return profile
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with naming(path):
+        write_table(table, path)
 
 
 def read_profile(path: str | Path) -> Profile:
