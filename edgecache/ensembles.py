@@ -15,7 +15,7 @@ from .accounting import Charges
 from .demand import Draws, random_stream
 from .errors import InputError, PolicyError, unknown
 from .policies import find_policy
-from .policies.contract import EXACT, GENETIC, MODEL_TYPE, RANK_TYPE, SERVER_TYPE, PlannerTables, Policy
+from .policies.contract import DEPLOYED, EXACT, GENETIC, MODEL_TYPE, RANK_TYPE, SERVER_TYPE, PlannerTables, Policy
 from .policies.exact import Exact
 from .policies.genetic import GA
 from .policies.knapsack import FEW
@@ -26,6 +26,7 @@ from .simulator import DONE, NOT_A_RANK, NOTHING, Game, empty_server, play_plann
 
 Floats = npt.NDArray[np.float64]
 QUEUE, SCANNED, RISING = range(3)
+OVERFILLED = -3
 CAPACITIES = ("storage_gb", "gpu_memory_gb", "energy_capacity_kw")  # points that differ in these alone share their traces
 POINTS = (*CAPACITIES, "slots", "arrival_rate", "zipf")  # what the points may differ in
 
@@ -158,8 +159,11 @@ class _Ensemble:
     def _play_ranks(self, policy: EvictionPolicy) -> Floats:
         kind = QUEUE if policy.rank is None else RISING if policy.rising else SCANNED
         results = np.empty((len(self.trace), 2))
-        if _play_ranks(self.runs, policy.rank or constant_rank, kind, policy.queue == "request", results) == NOT_A_RANK:
+        ended = _play_ranks(self.runs, policy.rank or constant_rank, kind, policy.queue == "request", results)
+        if ended == NOT_A_RANK:
             raise PolicyError(f"policy {policy.name!r}: a rank is not a number (NaN)")
+        if ended == OVERFILLED:
+            raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
         return results
 
     def _play_genetic(self, policy: GA) -> Floats:
@@ -259,9 +263,23 @@ def _settle(runs, run, server, outcome, evictions, result):
     result[1] = total[6] / (end - begin - total[3]) if end - begin > total[3] else np.nan
 
 
+@njit(types.boolean(_RUNS, types.int64, MODEL_TYPE[::1], SERVER_TYPE), cache=True)
+def _adds_up(runs, point, models, now):
+    """Is what is free on the server what the deployed models leave of it?"""
+    free = (now.storage_gb, now.gpu_memory_gb, now.power_kw)
+    for r in range(3):
+        left = runs.capacities[point, r] - free[r]
+        for i in range(runs.size_gb.size):
+            if models[i].place == DEPLOYED:
+                left -= runs.needs[r, i]
+        if abs(left) > 1e-6 * (1 + runs.capacities[point, r]):
+            return False
+    return True
+
+
 @njit(types.int64(_RUNS, types.FunctionType(RANK_TYPE), types.int64, types.boolean, types.float64[:, ::1]), cache=True)
 def _play_ranks(runs, rank, kind, by_request, results):
-    """Play every run with an eviction policy; DONE or NOT_A_RANK."""
+    """Play every run with an eviction policy; DONE, NOT_A_RANK or OVERFILLED."""
     longest = np.diff(runs.first).max()
     outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
     for run in range(runs.trace.size):
@@ -274,6 +292,8 @@ def _play_ranks(runs, rank, kind, by_request, results):
             play_rising_ranks(requests, models, server, log[0], evictions, rank)
         elif play_ranks(requests, NOTHING, models, server, log[0], evictions, rank, by_request) == NOT_A_RANK:
             return NOT_A_RANK
+        if not _adds_up(runs, runs.point[run], models, server[0]):
+            return OVERFILLED
         _settle(runs, run, server, log[0], evictions, results[run])
     return DONE
 

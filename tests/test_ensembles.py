@@ -194,9 +194,8 @@ def largest_first(model, server):
     return -model.size_gb if server.clock % 3 else model.last_request
 
 
-def test_a_ranking_function_that_may_ask_for_the_future_is_refused():
-    with pytest.raises(InputError, match="policy 'largest-first' is not among those that play in batches"):
-        outcomes(Scenario(slots=3), [{}], [eviction_policy(largest_first)], [0])
+def test_a_ranking_function_that_may_ask_for_the_future():
+    assert_same(Scenario(slots=30), [{}, {"storage_gb": 60.0}], [eviction_policy(largest_first)], [0, 2])
 
 
 @pytest.mark.parametrize("queue", ["request", "deployment"])
@@ -229,10 +228,8 @@ BY_DEAP = GA(name="by-deap", operators=GA().toolbox)
         "by-DEAP",
     ],
 )
-def test_policies_that_do_not_play_in_batches(policy):
-    name = getattr(policy, "name", policy)
-    with pytest.raises(InputError, match=f"policy '{name}' is not among those that play in batches"):
-        outcomes(Scenario(), [{}], ["lru", policy], [0])
+def test_policies_that_play_one_run_at_a_time(policy):
+    assert_same(Scenario(slots=12), [{}, {"gpu_memory_gb": 6.0}], ["lru", policy], [0, 3])
 
 
 def test_unknown_policies_and_points():

@@ -38,7 +38,7 @@ def storage_only(rng):
         **free,
     )
     scenario = Scenario(catalogue, storage_gb=room_mb / 1000, slots=1)
-    return scenario, Trace(np.zeros(400), requests, 1, popularity), sizes_mb.tolist(), room_mb
+    return scenario, Trace(np.zeros(400, dtype=int), requests, 1, popularity), sizes_mb.tolist(), room_mb
 
 
 NEVER = 2**63 - 1  # libcachesim's next request of what is not asked for again
@@ -329,7 +329,7 @@ def test_zipf_by_hand():
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (([0, 1], [0], 2), "one slot a request"),
+        (([0, 1], [0], 2), "one slot per request"),
         (([1, 0], [0, 0], 2), "must ascend from 0 to at most 1"),
         (([0, 2], [0, 0], 2), "must ascend from 0 to at most 1"),
         (([-1, 0], [0, 0], 2), "must ascend from 0 to at most 1"),
