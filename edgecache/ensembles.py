@@ -67,7 +67,7 @@ def outcomes(
     --------
     >>> import edgecache as ec
     >>> outcomes(ec.Scenario(), [{"storage_gb": 80}], ["lru", "exact"], range(2))[0].round(1).tolist()
-    [[[51.9, 55.8], [21.5, 22.9]]]
+    [[[59.0, 49.3], [21.5, 18.3]]]
     """
     for name, given in (("points", points), ("policies", policies), ("replications", replications)):
         if not len(given):

@@ -70,7 +70,7 @@ def sweep(
     >>> import edgecache as ec
     >>> table = ec.sweep({"gpu_memory_gb": [6, 12]}, ["lru", "ga"], 2, jobs=1)
     >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
-    {(6, 'ga'): 23.4, (6, 'lru'): 39.7, (12, 'ga'): 23.4, (12, 'lru'): 67.4}
+    {(6, 'ga'): 19.9, (6, 'lru'): 25.9, (12, 'ga'): 19.9, (12, 'lru'): 54.8}
     """
     plan = _Plan(vary, policies, replications, scenario, seed, by_slot=False)
     rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]

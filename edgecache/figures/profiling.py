@@ -37,7 +37,7 @@ def measured_note(profile: Profile, bandwidth_gbps: float) -> str:
     Examples
     --------
     >>> from edgecache.files import ROOT
-    >>> from edgecache.profiling.profile import read_profile
+    >>> from edgecache.profiling import read_profile
     >>> measured_note(read_profile(ROOT / "data/profiles/example.csv"), 10.0).splitlines()[2]
     'transmission is computed, from the size on disk at 10 Gbit/s;'
     """

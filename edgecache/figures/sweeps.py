@@ -244,7 +244,7 @@ def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = N
     Examples
     --------
     >>> import edgecache as ec
-    >>> means, slots = (ec.sweep({"storage_gb": [60, 120]}, ["lru"], 2, by=by, jobs=1) for by in ("replication", "slot"))
+    >>> means, slots = ec.sweep_by_slot({"storage_gb": [60, 120]}, ["lru"], 2, jobs=1)
     >>> figure = users_boxes(ec.box_statistics(slots, "service_delay_s"), ec.box_statistics(means, "hit_ratio"))
     >>> figure.axes[1].get_ylabel()
     'Hit ratio of a replication'

@@ -41,7 +41,7 @@ class Exact:
     --------
     >>> import edgecache as ec
     >>> round(ec.simulate(ec.Scenario(), ec.Exact()).means()["total_cost"], 3)
-    20.683
+    21.517
     """
 
     nodes: int = NODES

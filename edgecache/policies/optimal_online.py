@@ -53,7 +53,7 @@ class OptimalOnline(Bound):
     >>> scenario = ec.Scenario(popularity="true")
     >>> plan = ec.OptimalOnline().solve(scenario, ec.poisson_trace(scenario, 0).popularity)
     >>> plan.exact, round(plan.average_cost, 2)
-    (True, 20.89)
+    (True, 20.9)
 
     Notes
     -----
