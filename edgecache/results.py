@@ -34,6 +34,13 @@ class Simulation:
         MISS, HIT or CLOUD for each request.
     evictions : array of int64, shape (K, 3)
         Clock, model, and how often that model was asked for so far, of each eviction in order.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> run = ec.simulate(ec.Scenario(slots=20), "lru")
+    >>> run.slots["total_cost"].mean().round(6) == round(run.means()["total_cost"], 6)
+    np.True_
     """
 
     charges: Charges

@@ -90,14 +90,15 @@ def sweep_by_slot(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run a sweep and keep its slots too.
 
+    Parameters
+    ----------
+    vary, policies, replications, scenario, seed, jobs, dask, progress
+        As for `sweep`, which raises the same errors.
+
     Returns
     -------
     means, slots : DataFrame
         The table of `sweep`, and one with a row per slot: the columns of `Simulation.slots`.
-
-    See Also
-    --------
-    sweep : Parameters and errors are the same.
 
     Examples
     --------

@@ -31,6 +31,8 @@ class Clairvoyant(Bound):
         `cost`, the paper's, or `delay`: users wait least, whatever it costs.
     limit : int
         Deployments up to which it is computed. `lower_bound` has no such limit.
+    name, label, about : str
+        What tables, figures and the command line call the policy, and what it is about; by default those of the goal.
 
     Raises
     ------

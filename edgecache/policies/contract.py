@@ -103,6 +103,14 @@ class Decision:
     -----
     A planner's `decide(decision)` returns the deployment that it chooses as bool (I,): the requested model, and any of the deployed
     models that fit beside it. Its cost is equation 11 for this miss.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> from edgecache.analysis.explanations import decision_at
+    >>> decision = decision_at(ec.simulate(ec.Scenario(), "lru"), 4)
+    >>> int(decision.deployed.sum()), bool(decision.fits(decision.deployed))
+    (4, True)
     """
 
     charges: Charges

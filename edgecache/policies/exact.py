@@ -31,6 +31,8 @@ class Exact:
     ----------
     nodes : int
         Nodes of the branch and bound after which the search stops and warns of the gap that may remain.
+    name, label, about : str
+        What tables, figures and the command line call the policy, and what it is about.
 
     Raises
     ------

@@ -10,13 +10,43 @@ from ..scenario import Scenario
 
 
 def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
-    """A mean cost of a slot that no policy can undercut on this trace, however many models there are.
+    """Bound the mean cost per slot of a trace from below, however many models there are.
 
-    Lagrangian relaxation of the three capacities, with a price of each at every request: then the models part, and each is held
-    from one of its requests to the next, or to the moment at which dropping it costs least. The prices take `rounds` of
-    subgradient steps towards a level that adapts (Fisher, Management Science 1981); any prices give a valid bound. It lets models
-    leave at hits too, so the optimum may lie a good deal above it, the more so the less resources weigh. It is weakest under
-    `resource_basis = decision`, where only slots are charged that are sure to miss, those with a model's first request.
+    The bound holds for every policy that keeps the requested model while it is served and never prefetches.
+
+    Parameters
+    ----------
+    scenario
+        The server and its readings.
+    trace
+        The requests.
+    rounds
+        Subgradient steps; more steps give a tighter bound.
+
+    Returns
+    -------
+    float
+        A cost per slot that no such policy can undercut on this trace.
+
+    Raises
+    ------
+    InputError
+        For a trace of another catalogue, or `rounds` that is no whole number of at least 1.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> scenario = ec.Scenario(slots=30)
+    >>> trace = ec.poisson_trace(scenario, 0)
+    >>> lower_bound(scenario, trace) <= ec.simulate(scenario, "clairvoyant", trace=trace).means()["total_cost"]
+    True
+
+    Notes
+    -----
+    Lagrangian relaxation of the three capacities, with a price of each at every request. Then each model is on its own: it is held
+    from one of its requests to the next, or until dropping it costs least. The prices take subgradient steps towards a level that
+    adapts (Fisher, Management Science 1981); any prices give a valid bound. Models may leave at hits here, so the optimum may lie
+    well above the bound, most where resources weigh little. The bound is weakest under `resource_basis = decision`.
     """
     whole_number("rounds", rounds)
     charges, fits = Charges.of(scenario, trace), scenario.fits_empty_server

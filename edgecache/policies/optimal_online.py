@@ -41,6 +41,8 @@ class OptimalOnline(Bound):
         `cost`, the paper's, or `delay`: users wait least, whatever it costs.
     limit : int
         Deployments up to which the plan is exact.
+    name, label, about : str
+        What tables, figures and the command line call the policy, and what it is about; by default those of the goal.
 
     Raises
     ------

@@ -1,16 +1,8 @@
-"""The policies: who decides what leaves the server.
+"""Eviction policies: rank the deployed models; the simulator evicts the lowest rank until the requested model fits.
 
-An eviction policy ranks the deployed models, and the simulator evicts the lowest until the requested one fits. Ties (within one
-part in 10^12, so that rounding decides nothing) go to the front of a queue, which stands in the order of deployment or of the last
-request; a policy without a rank evicts that front. A ranking function takes a model and the server, records with the fields of
-decision.MODEL and decision.SERVER, and returns a number. To add one, here or in a notebook cell:
-
-    @eviction_policy
-    def largest_first(model, server):
-        return -model.size_gb
-
-A planner decides the whole deployment at once: any object with a `name` and a method `decide(decision)`, see decision.Decision.
-Or with a method `prepare(scenario, trace)` that returns the planner of one run, which may look into the trace.
+Ties go to the front of a queue, which stands in the order of deployment or of the last request; ranks within one part in 10^12 are
+tied, so that rounding decides nothing. A policy without a rank evicts that front. A rank takes a model and the server, records with
+the fields of contract.MODEL and contract.SERVER, and returns a number.
 """
 
 import dis
@@ -28,27 +20,71 @@ from .contract import RANK_TYPE, uniform
 
 @dataclass(frozen=True)
 class EvictionPolicy:
-    """Evict the lowest `rank`, ties the front of the `queue` first; without a rank, its front."""
+    """Evict the model of the lowest rank, ties from the front of the queue; without a rank, that front.
+
+    Parameters
+    ----------
+    name, label
+        What tables and the command line, and what figures call the policy.
+    about
+        What it does and when it is good, in one line.
+    queue
+        The order of the queue: of each model's last `request`, or of its `deployment`.
+    rank
+        A function of a model and the server, compiled to `contract.RANK_TYPE`; None for a policy that has no rank.
+    offline
+        May the rank ask for the future, a model's `next_request`?
+    rising
+        Is the rank a whole number that changes at the model's own requests alone, and only rises? The simulator then keeps a heap.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> ec.POLICIES["fifo"].queue, ec.POLICIES["fifo"].rank, ec.POLICIES["belady"].knows
+    ('deployment', None, 'future')
+    """
 
     name: str
     label: str
-    about: str = ""  # what it does and when it is good, one line
-    queue: str = "request"  # the order of the queue: of each model's last `request`, or of its `deployment`
-    rank: Callable | None = None  # compiled to decision.RANK_TYPE
-    offline: bool = False  # may the rank ask for the future, a model's `next_request`?
-    rising: bool = False  # is the rank a whole number that changes at the model's own requests alone, and only rises?
+    about: str = ""
+    queue: str = "request"
+    rank: Callable | None = None
+    offline: bool = False
+    rising: bool = False
 
     @property
     def knows(self) -> str:
-        """What it goes by: the `past`, or the `future`."""
+        """The knowledge that it goes by: the `past`, or the `future`."""
         return "future" if self.offline else "past"
 
 
 def eviction_policy(function: Callable) -> EvictionPolicy:
-    """Make a ranking function a policy of its name (`largest_first` becomes `largest-first`), ties to the least recently used.
+    """Make a policy of a ranking function, as a decorator.
 
-    It may ask for the future, so Belady's kind can be written too. Its docstring's first line says what it is about.
-    Raises PolicyError for a function that does not compile, or that writes to the state: a rank is read only.
+    Parameters
+    ----------
+    function
+        Takes a model and the server, and returns a number. The model of the lowest number is evicted first, ties by the earliest
+        last request. The function may ask for the future, a model's `next_request`.
+
+    Returns
+    -------
+    EvictionPolicy
+        Named as the function (`largest_first` becomes `largest-first`); its docstring's first line is what the policy is about.
+
+    Raises
+    ------
+    PolicyError
+        Where the function does not compile, or writes to the state: a rank may only read it.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> @ec.eviction_policy
+    ... def largest_first(model, server):
+    ...     return -model.size_gb
+    >>> largest_first.name, len(ec.simulate(ec.Scenario(slots=20), largest_first).evictions)
+    ('largest-first', 5)
     """
     if not inspect.isfunction(function):
         raise InputError(f"{function!r} is no ranking function: eviction_policy takes a function of a model and the server")

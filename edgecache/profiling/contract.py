@@ -31,6 +31,23 @@ CATALOGUE_MODELS = {
 class Network:
     """Describe a network on disk that answers one service.
 
+    Parameters
+    ----------
+    service, model
+        The service, and what kind of network answers it, in a few words.
+    files
+        Absolute paths of all files that a load reads.
+    parameters
+        How many the network has.
+    weights
+        `random`, from the `hub`, or `own`: the user's file.
+    named, named_parameters
+        The model that the catalogue names for this service, and how many parameters it has; empty and 0 for a user's own model.
+    repository
+        The hub's repository, where the weights come from the hub.
+    steps
+        Runs of the network per answer: tokens, or denoising steps.
+
     Examples
     --------
     >>> Network("text_generation", "causal transformer", (), 31_100_000, named="GPT-2 124M", named_parameters=124_400_000).share
@@ -38,14 +55,14 @@ class Network:
     """
 
     service: str
-    model: str  # what kind of network it is, in a few words
-    files: tuple[str, ...]  # absolute paths of all files that a load reads
+    model: str
+    files: tuple[str, ...]
     parameters: int
-    weights: str = "random"  # `random`, from the `hub`, or `own`: the user's file
-    named: str = ""  # the model that the catalogue names for this service; empty for a user's own model
-    named_parameters: int = 0  # the number of parameters of that model
-    repository: str = ""  # the hub's repository, where the weights come from the hub
-    steps: int = 1  # runs of the network per answer: tokens, or denoising steps
+    weights: str = "random"
+    named: str = ""
+    named_parameters: int = 0
+    repository: str = ""
+    steps: int = 1
 
     @property
     def size_bytes(self) -> int:
@@ -89,6 +106,12 @@ class Backend(Protocol):
         The user's own model files by service; empty where the backend takes none.
     gpu : str
         The UUID of the GPU, for its energy counter; empty on a CPU.
+
+    Examples
+    --------
+    >>> from edgecache.profiling.onnx.backend import OnnxBackend
+    >>> OnnxBackend.name
+    'onnx'
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]  # its settings, which are stored with a profile
@@ -115,7 +138,7 @@ class Backend(Protocol):
         """Read the network from disk into memory; this is timed."""
 
 
-def require(extra: str, *packages: str) -> None:
+def check_installed(extra: str, *packages: str) -> None:
     """Raise InputError, naming the extra to install, where one of the packages is not installed."""
     if missing := [package for package in packages if find_spec(package) is None]:
         raise InputError(f"{' and '.join(missing)} cannot be imported; install the extra: pip install 'edgecache[{extra}]'")

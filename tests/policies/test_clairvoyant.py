@@ -467,3 +467,17 @@ def test_the_bound_knows_no_limit(readings):
     policies = [policy for policy in POLICIES if not policy.startswith(("clairvoyant", "optimal-online"))]
     for policy in [*policies, OptimalOnline(limit=500), OptimalOnline("delay", limit=500)]:
         assert 0 < bound <= simulate(scenario, policy, trace=trace).means()["total_cost"] * (1 + 1e-9), policy
+
+
+def test_a_policy_outside_the_class_undercuts_the_floor():
+    """README: "serve, then unload" keeps nothing, and under the literal reading pays a fraction of the floor; by hand from eq. 7."""
+    scenario = Scenario()
+    for seed in range(5):
+        trace = poisson_trace(scenario, seed)
+        asked, cost = np.zeros(10), 0.0
+        for clock, model in enumerate(trace.model, start=1):  # no slot ends with a model deployed
+            asked[model] += 1
+            c = scenario.catalogue
+            delay = 8 * c.size_gb[model] / scenario.bandwidth_gbps + c.io_delay_s[model] + c.inference_delay_s[model]
+            cost += delay * (asked[model] + 1) / (clock + 10)
+        assert 0.1 < cost / scenario.slots / Clairvoyant().prepare(scenario, trace).cost < 0.5

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...errors import InputError, whole_number
-from ..contract import CATALOGUE_MODELS, Network, enough_room, require
+from ..contract import CATALOGUE_MODELS, Network, check_installed, enough_room
 
 PROVIDER = "CPUExecutionProvider"
 NUMBERS = {"float": "float32", "float16": "float16", "double": "float64", "bool": "bool"}  # ONNX's type: NumPy's
@@ -48,7 +48,7 @@ class OnnxBackend:
         if self.device not in ("auto", "cpu"):
             raise InputError(f"device is {self.device!r}; the onnx backend runs on the cpu alone, the torch backend on a GPU")
         whole_number("threads", self.threads)
-        require("profile", "onnxruntime", "onnx", "psutil")
+        check_installed("profile", "onnxruntime", "onnx", "psutil")
         import onnxruntime
 
         object.__setattr__(self, "device", "cpu")

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ...errors import InputError, unknown, whole_number
 from ...files import replacing
-from ..contract import CATALOGUE_MODELS, Network, enough_room, require
+from ..contract import CATALOGUE_MODELS, Network, check_installed, enough_room
 from .architectures import SERVICES, Part, Service, empty
 from .executions import Draw, Execution
 from .weights import complete, drawn, from_hub, read_module, write
@@ -50,7 +50,7 @@ class TorchBackend:
             whole_number("steps", self.steps, most=500)  # BLIP has room for 512 tokens
         if self.weights == "hub" and self.scale == "small":
             raise InputError("weights is 'hub' and scale is 'small'; the hub has the named models in full alone")
-        require("torch", "torch", "transformers", "diffusers", "psutil")
+        check_installed("torch", "torch", "transformers", "diffusers", "psutil")
         object.__setattr__(self, "device", _device(self.device))
 
     @property
