@@ -1,5 +1,7 @@
 """Equations 1 to 12 and every reading, on numbers worked by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -88,7 +90,9 @@ SCENARIO = Scenario(
 
 
 def run(**readings):
-    return simulate(SCENARIO.vary(**readings), "lru", trace=TRACE)
+    scenario = SCENARIO.vary(**readings)  # the trace as one of the scenario's demand
+    trace = replace(TRACE, requests_per_slot=scenario.requests_per_slot, slot_length_s=scenario.slot_length_s)
+    return simulate(scenario, "lru", trace=trace)
 
 
 def test_what_happens_in_the_run():

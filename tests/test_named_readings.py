@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 from support.cases import random_scenario
 
-from edgecache import POLICIES, READINGS, InputError, Scenario, load_catalogue, scenario, simulate, sweep
+from edgecache import POLICIES, READINGS, InputError, Scenario, load_catalogue, scenario, simulate, sweep, sweeps
 from edgecache.claims import ledger, search
 from edgecache.claims.statements import CLAIMS, SIMULATED
 from edgecache.cli.main import main
@@ -157,7 +157,7 @@ def test_what_a_sweep_varies_beside_wins_over_the_reading_in_either_order():
 
 
 def test_a_sweep_over_an_unknown_reading_is_refused_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(sys.modules["edgecache.sweeps"], "simulate", pytest.fail)
+    monkeypatch.setattr(sweeps, "run_parallel", pytest.fail)
     with pytest.raises(InputError, match="unknown reading 'dely'; did you mean 'delay'"):
         sweep({"reading": ["literal", "dely"]}, ["lru"], 1, **QUIET)
 

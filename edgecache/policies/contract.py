@@ -110,7 +110,7 @@ class Decision:
     >>> from edgecache.analysis.explanations import decision_at
     >>> decision = decision_at(ec.simulate(ec.Scenario(), "lru"), 4)
     >>> int(decision.deployed.sum()), bool(decision.fits(decision.deployed))
-    (4, True)
+    (3, True)
     """
 
     charges: Charges

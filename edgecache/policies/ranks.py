@@ -84,7 +84,7 @@ def eviction_policy(function: Callable) -> EvictionPolicy:
     ... def largest_first(model, server):
     ...     return -model.size_gb
     >>> largest_first.name, len(ec.simulate(ec.Scenario(slots=20), largest_first).evictions)
-    ('largest-first', 5)
+    ('largest-first', 8)
     """
     if not inspect.isfunction(function):
         raise InputError(f"{function!r} is no ranking function: eviction_policy takes a function of a model and the server")

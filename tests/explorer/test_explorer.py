@@ -432,7 +432,10 @@ def test_names_in_a_catalogue_are_text_wherever_they_are_shown(undrawn):
     rows = "".join('"' + name.replace('"', '""') + f'",{5 + i},{1 + i},0.05,1,1\n' for i, name in enumerate(EVIL))
     upload(explorer, EVIL_FILE, (HEADER + rows).encode())
     assert explorer.scenario.catalogue.services == tuple(EVIL) and EVIL_FILE in Page(explorer.catalogue.value).text
-    seen, allowed = "", {"p", "b", "h2", "div", "img", "table", "thead", "tbody", "tr", "th", "td", "span", "a", "button", "code"}
+    seen, allowed = (
+        "",
+        {"p", "b", "h2", "div", "img", "table", "thead", "tbody", "tr", "th", "td", "span", "a", "button", "code", "br"},
+    )
     for view, slots in (("timeline", range(10)), ("convergence", range(10)), ("compare", [0]), ("capacity", [0]), ("sweep", [0])):
         explorer.view.value = view
         for slot in slots:

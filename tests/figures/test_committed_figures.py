@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from edgecache.profiling.profile import beside, read_profile
-from edgecache.profiling.replay import compared, read_replay
 from matplotlib import rc_context
 from PIL import Image
 from support.layout import pixels, texts_of, texts_outside
@@ -18,6 +16,8 @@ from edgecache.claims.design import read_readings
 from edgecache.figures import optimality, profiling, readings, sweeps, system
 from edgecache.figures.output import source_tables
 from edgecache.figures.style import STYLE
+from edgecache.profiling.comparisons import compare, read_replay
+from edgecache.profiling.profile_files import companion, read_profile
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PROFILE = ROOT / "data/results", ROOT / "data/profiles/example.csv"
@@ -55,11 +55,13 @@ def drawn_delays():
 
 def measured_delays():
     measured = read_profile(PROFILE)
-    return profiling.service_delay(table("fig1-service-delay-measured"), profiling.measured_note(measured, 10.0), measured.load)
+    return profiling.service_delay(
+        table("fig1-service-delay-measured"), profiling.measured_note(measured, 10.0), measured.load_label
+    )
 
 
 def replayed():
-    requests, summary = table("replay-predicted-and-measured"), compared(read_replay(beside(PROFILE, "replay.csv")))
+    requests, summary = table("replay-predicted-and-measured"), compare(read_replay(companion(PROFILE, "replay.csv")))
     note = f"one trace of {summary['requests'].iloc[0]} requests against real networks on {read_profile(PROFILE).machine}"
     return profiling.replay(requests, summary, note)
 

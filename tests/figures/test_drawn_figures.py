@@ -42,7 +42,7 @@ def certificates():
 
 @cache
 def shares():
-    return gaps.reached(pd.concat([certificates().assign(case=case) for case in CASES]))
+    return gaps.optimal_share(pd.concat([certificates().assign(case=case) for case in CASES]))
 
 
 def split_of(*parameters):

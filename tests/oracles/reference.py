@@ -21,7 +21,7 @@ class _Run:
     """One server playing one trace. Requests are numbered from 1; `clock` is the number of the present one."""
 
     def __init__(self, scenario, trace, policy):
-        self.scenario, self.policy = scenario, policy
+        self.scenario, self.trace, self.policy = scenario, trace, policy
         self.slots = trace.slots
         self.request_slot, self.request_model = trace.slot.tolist(), trace.model.tolist()
         self.true_popularity = trace.popularity.tolist()
@@ -65,7 +65,7 @@ class _Run:
             return self.distance(i)
         if reading == "slots" and self.scenario.popularity == "estimated":
             return (self.slot + 1) / (self.requests_for[i] + 1)
-        rate = self.share(i) * (self.scenario.requests_per_slot if reading == "slots" else 1)
+        rate = self.share(i) * (self.trace.requests_per_slot if reading == "slots" else 1)
         return 1 / rate if rate > 0 else math.inf
 
     def charge(self, models, foresight):
@@ -170,7 +170,7 @@ class _Run:
             "total_cost": switching + resource,
             "service_delay_s": _edge_delay(events),
             "fetched_gb": sum(self.size[r] for r in misses),
-            "energy_kwh": power * s.slot_length_s / 3600,
+            "energy_kwh": power * self.trace.slot_length_s / 3600,
         }
 
     def play(self):

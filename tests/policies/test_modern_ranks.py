@@ -9,8 +9,9 @@ from numpy.testing import assert_array_equal
 from support.cases import equal_catalogue, make_catalogue, make_trace, one_each, random_scenario
 
 from edgecache import POLICIES, EvictionPolicy, Scenario, eviction_policy, poisson_trace, simulate
+from edgecache.accounting import Charges
 from edgecache.demand import NEVER
-from edgecache.simulator import DEPLOYED, DONE, deploy, serve, start
+from edgecache.simulator import DEPLOYED, DONE, deploy, empty_server, serve
 
 
 @eviction_policy
@@ -185,7 +186,7 @@ def test_next_request_is_the_distance_that_the_books_know():
     """At every miss of a server that holds half the models, for each deployed one."""
     trace = poisson_trace(Scenario(slots=200), 3)
     scenario = Scenario(make_catalogue(**{f"m{i}": (1 if i % 2 else 99, 1, 0, 0, 0) for i in range(10)}), storage_gb=5, slots=200)
-    models, server = start(scenario, trace, np.random.SeedSequence(0))
+    models, server = empty_server(Charges.of(scenario, trace), np.random.SeedSequence(0))
     outcome, misses = np.empty(len(trace), dtype=np.uint8), 0
     while (requested := serve(trace.model, trace.next_request, models, server, outcome, True)) != DONE:
         deploy(models, server, requested)
