@@ -97,7 +97,7 @@ def _check_values(table: pd.DataFrame, keys: list[str], outcome: str) -> None:
         raise InputError(f"the column {outcome!r} must have finite numbers, or NaN where there is none")
     if not pd.api.types.is_integer_dtype(table["replication"].dtype):
         raise InputError("the column 'replication' must have whole numbers")
-    if not all(isinstance(name, str) for name in table["policy"]):
+    if not all(isinstance(name, str) for name in table["policy"].unique()):
         raise InputError("the column 'policy' must have the names of policies")
     for name in keys:
         if table[name].isna().any():

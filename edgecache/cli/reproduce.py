@@ -50,6 +50,8 @@ def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, o
     chosen, started = notebooks(only), time.perf_counter()
     if jobs == 0:
         raise InputError("--jobs is 0; it must be a number of processes, or -1 for every core")
+    if jobs == -1 and not dask:  # notebooks run two at a time, and processes of their own cost more than they save on few cores
+        jobs = max((os.cpu_count() or 1) // min(2, len(chosen)), 1)
     for module in ("yaml", "psutil"):
         require(module, "notebooks", "edgecache reproduce")
     out = _output_folder(out or (ROOT / "build/quick" if quick else ROOT))
