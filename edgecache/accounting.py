@@ -72,6 +72,11 @@ class Charges:
         """Are resources paid in slots with a decision alone?"""
         return self.scenario.resource_basis == "decision"
 
+    @property
+    def books_estimates(self) -> bool:
+        """Is an eviction booked at the cost that decisions estimate?"""
+        return self.scenario.charge == "eviction" and self.scenario.active_cycle != "actual"
+
     @cached_property
     def switching_delay_s(self) -> Floats:
         """Delay of a request for an undeployed model, d = (4) + (5) + (6), s, (I,)."""

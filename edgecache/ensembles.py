@@ -204,7 +204,6 @@ class _Ensemble:
         c, one = servers[0].catalogue, self.charges[0]
         seeds = [_policy_stream(self.seed, number).generate_state(1, np.uint64)[0] for number in self.replications]
         estimates = np.concatenate([charges.estimates(1, len(charges.trace)) for charges in self.charges])
-        as_estimated = one.scenario.charge == "eviction" and one.scenario.active_cycle != "actual"
         return _Runs(
             _read_only(np.concatenate([trace.model for trace in traces])),
             np.concatenate([trace.slot for trace in traces]),
@@ -213,7 +212,7 @@ class _Ensemble:
             np.stack([trace.popularity for trace in traces]),
             estimates,
             estimates
-            if as_estimated
+            if one.books_estimates
             else np.concatenate([np.array(charges.evicting_table, order="C") for charges in self.charges]),
             np.concatenate([charges.absent for charges in self.charges]),
             np.stack([models for models, _ in empty]),

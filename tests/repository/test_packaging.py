@@ -107,6 +107,16 @@ def test_imports_run_one_way():
     subprocess.run([f"{sys.prefix}/bin/lint-imports", "--no-cache"], cwd=ROOT, check=True)
 
 
+def test_one_module_branches_on_how_costs_are_charged():
+    """accounting.py and the estimate in costs.py; a demand or a bound may only refuse a reading."""
+    branching = {
+        str(path.relative_to(ROOT / "edgecache"))
+        for path in (ROOT / "edgecache").rglob("*.py")
+        if re.search(r"\.(charge|active_cycle|popularity) (==|!=) \"", path.read_text())
+    }
+    assert branching == {"accounting.py", "costs.py"}
+
+
 def test_types_are_right(tmp_path):
     """Mypy, as pyproject.toml configures it, finds no error in the package."""
     done = subprocess.run(
