@@ -13,7 +13,17 @@ from edgecache import BOUNDS, PAPER, POLICIES, InputError, Scenario, load_catalo
 from edgecache.analysis.comparison import comparison, ranking, scarcity
 from edgecache.explorer.controls import DEFAULT
 from edgecache.explorer.markup import comparison_rows
-from edgecache.explorer.views import Setting, capacity, compare, comparison_table, convergence, simulated, sweeping, timeline
+from edgecache.explorer.views import (
+    COLUMNS,
+    Setting,
+    capacity,
+    compare,
+    comparison_table,
+    convergence,
+    simulated,
+    sweeping,
+    timeline,
+)
 from edgecache.figures import runs
 from edgecache.figures.style import BOUND_CLASS, base_policy, label
 
@@ -116,7 +126,7 @@ def test_a_comparison_held_against_another_says_since_when_and_shows_what_was():
     view = compare(SMALL, before, "Since then:")
     assert view.sentences[3].startswith("Since then: The ranking by cost")
     page, was = Page(view.rows), before.set_index("policy")
-    assert f"was {was.loc['lru', 'total_cost']:.4g}" in page.text and len(page.all("span")) == 8 * 3
+    assert f"was {was.loc['lru', 'total_cost']:.4g}" in page.text and len(page.all("span")) == len(COLUMNS) * 3
     assert "the pinned view" in [text.get_text() for text in view.figure.legends[0].get_texts()]
     assert "was" not in Page(compare(SMALL).rows).text
 
