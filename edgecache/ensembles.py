@@ -14,15 +14,17 @@ from numba import njit, types
 from .accounting import Charges
 from .demand import Draws, random_stream
 from .errors import InputError, PolicyError, unknown
+from .loop import DONE, NOT_A_RANK, NOTHING, play_planner, play_queue, play_ranks, play_rising_ranks
 from .policies import find_policy
-from .policies.contract import DEPLOYED, EXACT, GENETIC, MODEL_TYPE, RANK_TYPE, SERVER_TYPE, PlannerTables, Policy
+from .policies.contract import DEPLOYED, MODEL_TYPE, RANK_TYPE, SERVER_TYPE, Policy
 from .policies.exact import Exact
 from .policies.genetic import GA
 from .policies.knapsack import FEW
+from .policies.planner_tables import EXACT, GENETIC, PlannerTables
 from .policies.ranks import EvictionPolicy, constant_rank
 from .results import add_up
 from .scenario import Scenario
-from .simulator import DONE, NOT_A_RANK, NOTHING, Game, empty_server, play_planner, play_queue, play_ranks, play_rising_ranks
+from .simulator import Game, empty_server
 
 Floats = npt.NDArray[np.float64]
 QUEUE, SCANNED, RISING = range(3)

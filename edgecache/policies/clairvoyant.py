@@ -11,9 +11,10 @@ from ..demand import Trace
 from ..errors import TooManyDeployments
 from ..listing import described
 from ..scenario import Scenario
-from .contract import CLAIRVOYANT, Bound, Decision, Deployment, PlannerTables
+from .contract import Bound, Decision, Deployment
 from .deployments import Deployments
 from .lower_bound import lower_bound
+from .planner_tables import CLAIRVOYANT, PlannerTables
 
 CELLS = 16_000_000  # values of states that are kept at a time, at most
 

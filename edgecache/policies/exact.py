@@ -15,8 +15,9 @@ from numba import njit
 from ..accounting import Charges
 from ..errors import whole_number
 from ..listing import POLICY_TABLE
-from .contract import EXACT, Decision, Deployment, PlannerTables
+from .contract import Decision, Deployment
 from .knapsack import FEW, NODES, best_subset, search
+from .planner_tables import EXACT, PlannerTables
 
 CELLS = 4_000_000  # of a table of estimates, at most
 

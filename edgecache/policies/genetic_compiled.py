@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from ..accounting import Charges
-from .contract import GENETIC, Planner, PlannerTables, uniform
+from .contract import Planner, uniform
+from .planner_tables import GENETIC, PlannerTables
 
 WORDS = 60_000  # random words, and numbers of a table, at a time: few enough to stay in the processor's cache
 REPAIRS = 1 << 32  # number of the first draw that repair takes from an individual's stream, beyond those of the other operators

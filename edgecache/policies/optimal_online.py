@@ -17,9 +17,10 @@ from ..demand import Trace
 from ..errors import InputError
 from ..listing import described
 from ..scenario import Scenario
-from .contract import ONLINE, Bound, Decision, Deployment, Floats, PlannerTables
+from .contract import Bound, Decision, Deployment, Floats
 from .deployments import Deployments
 from .knapsack import FEW, best_subset
+from .planner_tables import ONLINE, PlannerTables
 
 TOLERANCE = 1e-10  # of the average cost, relative to the largest cost of a request
 MOST_ROUNDS = 20_000

@@ -12,9 +12,8 @@ from support.cells import Page, run_line
 from edgecache import BOUNDS, PAPER, POLICIES, InputError, Scenario, load_catalogue, sample_catalogue, simulate, sweep
 from edgecache.analysis.comparison import comparison, ranking, scarcity
 from edgecache.explorer.controls import DEFAULT
-from edgecache.explorer.markup import comparison_rows
+from edgecache.explorer.markup import COLUMNS, comparison_rows
 from edgecache.explorer.views import (
-    COLUMNS,
     Setting,
     capacity,
     compare,

@@ -1,0 +1,59 @@
+"""What the compiled loop reads of the planners of this package."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .contract import Decision, Deployment, Floats
+
+# The planners of this package also decide in compiled code: the simulator's loop reads these tables.
+EXACT, GENETIC, ONLINE, CLAIRVOYANT = range(4)
+_NO_INDEX, _NO_COST = np.empty((0, 0), dtype=np.int32), np.empty(0)
+_NO_COST.flags.writeable = False  # as the charges are: the compiled loop knows arrays by their kind
+
+
+class PlannerTables(NamedTuple):
+    """What the compiled loop needs of a planner, for the decisions from request number `first` on; I models, S states.
+
+    Exact and the GA use the estimates, the bounds use the states of `deployments` and their values.
+    """
+
+    kind: int  # EXACT, GENETIC, ONLINE or CLAIRVOYANT
+    needs: Floats  # (3, I)
+    capacities: Floats  # (3,)
+    first: int = 1  # the request number of row 0 of `estimates`, `values` and `price`
+    estimates: Floats = np.empty((0, 0))  # cost of evicting each model, (rows, I)
+    holding: Floats = _NO_COST  # cost of keeping each model, (I,)
+    charges_absence: bool = False  # does every undeployed model pay?
+    nodes: int = 0  # of Exact's search, before it is left to Exact.decide
+    words: npt.NDArray[np.uint64] = np.empty((0, 0, 0), dtype=np.uint64)  # the GA's random words, (decisions, generations + 1, P)
+    tournament: int = 0
+    crossover: float = 0.0
+    mutation: float = 0.0
+    convergence: int = 0
+    head: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # the tables of deployments.Deployments
+    after: npt.NDArray[np.int32] = _NO_INDEX
+    without: npt.NDArray[np.int32] = _NO_INDEX
+    values: Floats = np.empty((0, 0, 0))  # value of each state, (rows, bits, S)
+    price: Floats = np.empty((0, 0))  # added for each model held, (rows, I)
+    slack: float = 0.0  # values this close are equal
+    same_slot: Deployment = np.empty(0, dtype=np.bool_)  # is the next request in the same slot? (rows,)
+    saves: Floats = np.empty(0)  # worth of keeping each model that no state tells apart, (I,); NaN for the others
+
+
+class Compilable(Protocol):
+    """A planner of one run whose decisions the compiled loop takes from tables."""
+
+    @property
+    def name(self) -> str:
+        """The name that the policy goes by on this server."""
+        ...
+
+    def decide(self, decision: Decision) -> Deployment:
+        """The chosen deployment, bool (I,), where the compiled loop leaves a decision to Python."""
+        ...
+
+    def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
+        """The tables from request number `clock` and so many decisions on, and the request number until which they hold."""
+        ...
