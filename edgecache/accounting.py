@@ -80,7 +80,7 @@ class Charges:
     @cached_property
     def switching_delay_s(self) -> Floats:
         """Delay of a request for an undeployed model, d = (4) + (5) + (6), s, (I,)."""
-        return costs.switching_delay_s(self.scenario)
+        return _read_only(costs.switching_delay_s(self.scenario))
 
     @cached_property
     def fetch_delay_s(self) -> Floats:

@@ -127,6 +127,7 @@ class Decision:
         self.requests.flags.writeable = False
         if self.capacities is None:
             object.__setattr__(self, "capacities", self.scenario.capacities)
+        self.capacities.flags.writeable = False  # its choice is checked against these
 
     @property
     def scenario(self) -> Scenario:

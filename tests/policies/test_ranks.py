@@ -453,7 +453,8 @@ def test_what_a_planner_sees_is_read_only():
     decision = planner.decisions[-1]
     for name in ("deployed", "requests", "holding_cost", "eviction_cost"):
         assert not getattr(decision, name).flags.writeable, name
-    assert not decision.needs.flags.writeable
+    for array in (decision.needs, decision.capacities, decision.charges.switching_delay_s, decision.charges.trace.popularity):
+        assert not array.flags.writeable
 
 
 def test_what_a_planner_sees_is_the_state_at_the_miss():
