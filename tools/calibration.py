@@ -1,7 +1,7 @@
 """Measure how often intervals cover the truth and how often verdicts are wrong, on the costs of the shipped scenario.
 
-Writes data/results/coverage.csv and data/results/verdict-errors.csv: one row per named reading and what `edgecache.claims.calibration`
-measures. It takes minutes; a test measures a part of it anew.
+Writes data/results/coverage.csv and data/results/verdict-errors.csv, the tables of `edgecache.claims.calibration` for three named
+readings. It takes minutes. A test measures a part of it anew.
 """
 
 from pathlib import Path
