@@ -55,8 +55,8 @@ def interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
         return mean - most * error, mean - least * error
 
 
-def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Compute the 95 % confidence interval of a ratio of two means over the last axis, from paired values.
+def ratio_of_means(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Compute the ratio of two means over the last axis, and its 95 % confidence interval, from paired values.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> tupl
 
     Returns
     -------
-    low, high
-        The ends, each (...). NaN where fewer than two pairs are left, and where the mean of the denominator may be zero, for then
-        no interval is bounded.
+    ratio, low, high
+        The ratio and the ends, each (...). The ends are NaN where fewer than two pairs are left, and where the mean of the
+        denominator may be zero, for then no interval is bounded.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> tupl
 
     Examples
     --------
-    >>> low, high = ratio_interval([10, 14, 12, 11], [20, 27, 25, 21])
-    >>> round(float(low), 3), round(float(high), 3)
-    (0.462, 0.534)
+    >>> ratio, low, high = ratio_of_means([10, 14, 12, 11], [20, 27, 25, 21])
+    >>> round(float(ratio), 3), round(float(low), 3), round(float(high), 3)
+    (0.505, 0.462, 0.534)
 
     Notes
     -----
@@ -105,7 +105,7 @@ def ratio_interval(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> tupl
             end = np.where(bounded > 0, ratio - limit * (shift + root) / bounded, np.nan)
             ends.append(np.where(spread <= ROUNDING * np.abs(ratio), ratio, end))  # the same ratio in every pair
         lost = ~np.isfinite(ends[0] + ends[1])
-        return np.where(lost, np.nan, ends[1]), np.where(lost, np.nan, ends[0])
+        return ratio, np.where(lost, np.nan, ends[1]), np.where(lost, np.nan, ends[0])
 
 
 def corrected_score(score: Floats, skew: Floats) -> Floats:

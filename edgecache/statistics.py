@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError, unknown
-from .intervals import interval, ratio_interval
+from .intervals import interval, ratio_of_means
 
 QUANTILES = {"whislo": 0.05, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.95}  # Matplotlib's names of a box's parts
 
@@ -150,7 +150,7 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
 
     Notes
     -----
-    The interval is that of `intervals.ratio_interval`. It is NaN where the baseline's mean may be zero.
+    The interval is that of `intervals.ratio_of_means`. It is NaN where the baseline's mean may be zero.
     """
     varied = varied_parameters(table, outcome)
     names = table["policy"].unique()
@@ -160,11 +160,8 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
         raise InputError("reductions needs a table of one point of a sweep and at least two replications")
     wide = table.astype({outcome: float}).pivot(index="replication", columns="policy", values=outcome)
     others = [name for name in names if name != policy]
-    baselines, ours = wide[others].to_numpy().T, wide[policy].to_numpy()
-    pairs = ~np.isnan(ours + baselines)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a baseline may cost nothing, or have no pair
-        ratio = np.where(pairs, ours, 0.0).sum(axis=1) / np.where(pairs, baselines, 0.0).sum(axis=1)
-    low, high = ratio_interval(np.broadcast_to(ours, baselines.shape), baselines)
+    baselines = wide[others].to_numpy().T
+    ratio, low, high = ratio_of_means(np.broadcast_to(wide[policy], baselines.shape), baselines)
     return pd.DataFrame({"baseline": others, "reduction": 1 - ratio, "low": 1 - high, "high": 1 - low})
 
 

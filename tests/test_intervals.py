@@ -9,7 +9,13 @@ from scipy.stats import skew, ttest_1samp
 from scipy.stats import t as student
 
 from edgecache import InputError
-from edgecache.intervals import interval, ratio_interval
+from edgecache.intervals import interval, ratio_of_means
+
+
+def ratio_interval(numerator, denominator):
+    """The ends alone."""
+    return ratio_of_means(numerator, denominator)[1:]
+
 
 SAMPLES = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -105,7 +111,8 @@ def test_a_ratio_at_either_end_is_just_told_from_the_data(rng, count):
     common = rng.gamma(4, size=count)
     above, below = common * rng.gamma(3, size=count), common * rng.lognormal(0, 0.3, count)
     ratio, edge = above.mean() / below.mean(), student.isf(0.025, count - 1)
-    low, high = ratio_interval(above, below)
+    found, low, high = ratio_of_means(above, below)
+    assert found == pytest.approx(ratio)
     skewness = sample_skewness(above - ratio * below)
     found = [corrected(above - end * below, 0, skewness) for end in (low, high)]
     assert_allclose(found, [edge, -edge], rtol=1e-6)
@@ -138,6 +145,17 @@ def test_a_denominator_that_may_be_zero_bounds_nothing():
 def test_a_ratio_is_of_arrays_of_one_shape():
     with pytest.raises(InputError, match=r"a ratio needs two arrays of one shape, not of the shapes \(2,\) and \(3,\)"):
         ratio_interval([1, 2], [1, 2, 3])
+
+
+def test_the_ratio_lies_within_its_interval_to_the_last_digit():
+    """Also where all pairs have one ratio, so that no reader finds an effect of 0 outside of an interval from 0 to 0."""
+    rng = np.random.default_rng(4)
+    for count in (2, 3, 20, 200):
+        values = rng.lognormal(size=(50, count))
+        ratio, low, high = ratio_of_means(values, rng.choice([1, 3, 7], (50, 1)) * values)
+        assert (low <= ratio).all() and (ratio <= high).all()
+        low, high = interval(np.repeat(values[:, :1], count, axis=1))
+        assert (low == high).all()
 
 
 # ---- what they promise

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from ..intervals import interval, ratio_interval
+from ..intervals import interval, ratio_of_means
 from ..parallel import run_parallel
 from ..scenario import Scenario
 from .ledger import simulate_cells
@@ -64,7 +64,7 @@ def interval_coverage(pool: Pool, sizes: Sequence[int] = SIZES, samples: int = S
         for policy, cost in centre.items():
             rows.append(("cost", policy, size, *_covered(*interval(cost[drawn]), cost.mean())))
         for policy in BASELINES:
-            low, high = ratio_interval(ours[drawn], centre[policy][drawn])
+            _, low, high = ratio_of_means(ours[drawn], centre[policy][drawn])
             rows.append(("reduction", policy, size, *_covered(1 - high, 1 - low, 1 - ours.mean() / centre[policy].mean())))
     columns = ["quantity", "policy", "replications", "covered", "below", "above"]
     return pd.DataFrame(rows, columns=columns).assign(samples=samples)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, unknown
-from ..intervals import corrected_score, ratio_interval
+from ..intervals import corrected_score, ratio_of_means
 from ..scenario import Scenario
 from .statements import (
     BY_CONSTRUCTION,
@@ -144,9 +144,9 @@ def evidence(statement: Statement, costs: Mapping[Cell, np.ndarray]) -> dict:
     other claims. `beats`: the share of replications in which the first cost is lower, ties half.
     """
     cost, other = costs[statement.cell], costs[statement.other]
-    low, high = ratio_interval(cost, other)
+    ratio, low, high = (float(value) for value in ratio_of_means(cost, other))
     beats = (cost < other).mean() + (cost == other).mean() / 2
-    return _evidence(1 - cost.mean() / other.mean(), statement.bar, statement.where, float(1 - high), float(1 - low), float(beats))
+    return _evidence(1 - ratio, statement.bar, statement.where, 1 - high, 1 - low, float(beats))
 
 
 def _evidence(

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from edgecache import Scenario
 from edgecache.claims import calibration, verdicts
 from edgecache.claims.calibration import ANY, interval_coverage, simulate_pool, verdict_errors
-from edgecache.claims.ledger import LOOKS
+from edgecache.claims.ledger import LOOKS, simulate_cells
 from edgecache.claims.search import BEST_LOOKS
 from edgecache.claims.statements import BASELINES, GRID, POLICIES, SIMULATED, Group, Statement, cells_of
 from edgecache.claims.verdicts import LEAST, decisions
@@ -141,8 +141,8 @@ def test_a_margin_that_never_varies_decides_nothing(monkeypatch):
     assert found["one"] == found["every"] == 0
 
 
-def test_the_pool_is_the_same_at_any_number_of_jobs(monkeypatch):
-    monkeypatch.setattr(calibration, "CHUNK", 3)
-    one, two = (simulate_pool(Scenario(), 5, jobs=jobs) for jobs in (1, 2))
-    assert list(one) == list(two) == cells_of(SIMULATED)
-    assert all((one[cell] == two[cell]).all() and one[cell].shape == (5,) for cell in one)
+def test_the_pool_is_what_the_ledger_simulates_with_exact(monkeypatch):
+    monkeypatch.setattr(calibration, "CHUNK", 2)
+    pool, cells = simulate_pool(Scenario(), 5, jobs=1), cells_of(SIMULATED)
+    expected = simulate_cells(Scenario(), cells, "exact", range(5), calibration.POOL_SEED)
+    assert list(pool) == cells and all((pool[cell] == expected[cell]).all() for cell in cells)
