@@ -58,7 +58,7 @@ class Test:
     Each statement has a one-sided t test of its margins, and the same after Hall's correction for skewness (see `intervals`). It
     must pass both. No such test knows of a spike that has not occurred yet: some margins of one policy across two points are small
     but for one replication in thirty. data/results/verdict-errors.csv says how often any verdict is wrong on costs of the shipped
-    scenario, with every claim moved to its bar: in more than 5 % of ledgers at 100 replications, in less from `least` on.
+    scenario, with every claim moved to its bar: from `least` replications on in at most 5 % of ledgers, at 100 replications in more.
 
     Examples
     --------
@@ -287,6 +287,8 @@ def evidence_text(row: Mapping) -> str:
         return row["where"]
     if not row["replications"]:
         return f"{effect:.0%}: {row['where']}"
+    if low == high == effect == 0:
+        return f"{row['where']}: 0.0% difference in every replication"
     low, high = (low, high) if effect >= 0 else (-high, -low)
     interval = "" if math.isnan(low) else f" ({low:.1%} to {high:.1%})"
     return f"{row['where']}: {abs(effect):.1%}{interval} {'less' if effect >= 0 else 'more'}"

@@ -519,6 +519,8 @@ def test_evidence_in_words():
     more = found | {"effect": -0.2, "low": -0.31, "high": -0.1}
     assert verdicts.evidence_text(more) == "proposed against lru at 120 GB storage: 20.0% (10.0% to 31.0%) more"
     assert verdicts.evidence_text(found | {"low": np.nan}) == "proposed against lru at 120 GB storage: 61.4% less"
+    same = found | {"effect": 0.0, "low": 0.0, "high": 0.0, "where": "lru at 180 against 150 GB storage"}
+    assert verdicts.evidence_text(same) == "lru at 180 against 150 GB storage: 0.0% difference in every replication"
     assert verdicts.evidence_text(found | {"replications": 0, "where": "share of the range"}) == "61%: share of the range"
     assert verdicts.evidence_text(found | {"effect": np.nan, "where": "no table over slots"}) == "no table over slots"
 
