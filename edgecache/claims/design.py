@@ -161,11 +161,11 @@ def judge_draw(parameters: Mapping, replications: int = SEEDS) -> list[list[floa
     ensemble = Ensemble([scenario.vary(reading=None, **point) for point in POINTS], range(replications), SEARCH_SEED)
     baselines = [ensemble.play(POLICIES[name]).mean(axis=-1) for name in BASELINES]
     exact = {scope: ensemble.play(POLICIES["exact"], scope).mean(axis=-1) for scope in SCOPES}
-    return [_judged(np.stack([*baselines, exact[scope]], axis=2)) for scope in SCOPES]
+    return [judged(np.stack([*baselines, exact[scope]], axis=2)) for scope in SCOPES]
 
 
-def _judged(outcomes: np.ndarray) -> list[float]:
-    """The slacks of the claims and MEASURES, from the mean cost and delay (2, points, policies)."""
+def judged(outcomes: np.ndarray) -> list[float]:
+    """Return the slacks of the claims and MEASURES, from the mean cost and delay (2, points, policies), the proposed last."""
     cost, delay = outcomes
     slacks = claim_slacks({cell: float(cost[place]) for cell, place in PLACES.items()})
     (*baselines, proposed), (*delays, waits) = cost[POINTS.index(CENTRE)], delay[POINTS.index(CENTRE)]
