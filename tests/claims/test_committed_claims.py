@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
