@@ -199,6 +199,7 @@ class Simulation:
             charges.holding,
             charges.absent,
             charges.decisions_only,
+            charges.hits_decide,
         )
         log = (self.trace.slot, self.trace.model, self.outcome, self.evictions, self.prefetches)
         total = add_up(*log, self.trace.slots, *costs, *delays, c.size_gb, c.power_kw, rows)
@@ -210,8 +211,8 @@ class Simulation:
 
 @njit(cache=True)
 def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
-    slots, models, outcome, evictions, prefetches, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
-    inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
+    slots, models, outcome, evictions, prefetches, periods, evicting, fetching, holding, absent, decisions_only, hits_decide,
+    fetch_delay_s, inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
 ):  # fmt: skip
     """What happened, added up slot by slot; returns the sums over all slots, in the order of SUMS."""
     total, row, nothing = np.zeros(9), np.zeros(9), np.zeros(9)
@@ -231,6 +232,7 @@ def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
                 row[6] += inference_delay_s[model]
                 if outcome[clock] == HIT:
                     row[2] += 1
+                    decided |= hits_decide
                 else:
                     row[6] += fetch_delay_s[model]
                     row[8] += size_gb[model]
@@ -246,6 +248,7 @@ def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
                 deployed[count], place[model] = model, count
                 count += 1
                 come += 1
+                changed = True
             while gone < len(evictions) and evictions[gone, 0] == clock:
                 count -= 1
                 last, hole = deployed[count], place[evictions[gone, 1]]
@@ -253,6 +256,7 @@ def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
                 place[evictions[gone, 1]] = -1
                 row[4] += evicting[gone]
                 gone += 1
+                changed = True
         if changed:
             held = power = 0.0
             for number in range(count):

@@ -28,7 +28,7 @@ from .policies.contract import (
 )
 from .policies.planner_tables import Compilable
 from .policies.ranks import EvictionPolicy
-from .results import MISS, Simulation
+from .results import CLOUD, HIT, MISS, Simulation
 from .scenario import Scenario
 
 # what is free on the server, and what a model needs of it
@@ -156,15 +156,19 @@ class Game:
                 state.make_room()
             elif undecided != DONE:
                 self._decide(planner, undecided, state)
-            decisions += int((state.outcome[clock : state.server["clock"][0]] == MISS).sum())
+            outcome = state.outcome[clock : state.server["clock"][0]]
+            decisions += int((outcome != CLOUD if self.charges.hits_decide else outcome == MISS).sum())
             clock = int(state.server["clock"][0])
         return planner.name
 
     def _play_object(self, planner: Planner, rng: np.random.Generator, state: "_State") -> str:
         """Play a planner that is a Python object, and check each of its decisions. Returns its name."""
         requests = self.charges.trace.model
-        while (requested := serve(requests, NOTHING, state.models, state.server, state.outcome, False)) != DONE:
-            self._decide(planner, requested, state, rng)
+        for stop in range(1, len(requests) + 1) if self.charges.hits_decide else [len(requests)]:
+            while (requested := serve(requests[:stop], NOTHING, state.models, state.server, state.outcome, False)) != DONE:
+                self._decide(planner, requested, state, rng)
+            if self.charges.hits_decide and state.outcome[stop - 1] == HIT:
+                self._decide(planner, int(requests[stop - 1]), state, rng)
         return planner.name
 
     def _decide(self, planner: Planner, requested: int, state: "_State", rng: np.random.Generator | None = None) -> None:

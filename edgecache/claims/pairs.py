@@ -92,8 +92,8 @@ def compare_scopes(table: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> readings = pd.DataFrame({"scope": SCOPES, "charge": "miss", **dict.fromkeys(SLACKS, [-1.0, 1.0, 1.0, 1.0])})
-    >>> compare_scopes(readings)[["outcome", "charge", "scope", "second_only"]].iloc[0].tolist()
-    ['headline', 'any', 'bypass', 1]
+    >>> compare_scopes(readings)[["outcome", "charge", "scope", "second_only"]].head(1).to_dict("records")
+    [{'outcome': 'headline', 'charge': 'any', 'scope': 'bypass', 'second_only': 1}]
     """
     rows = []
     charges = [("any", table), *((str(charge), group) for charge, group in table.groupby("charge", observed=True))]
