@@ -1,0 +1,275 @@
+"""Read a request log from a file or a table."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError, require
+from .access_lines import read_lines
+from .clocks import UNITS, BadTime, Times, read_times
+from .formats import LogFormat, find_format
+from .log_files import LogFile, _opened, open_log
+from .request_log import RequestLog
+
+MOST_MODELS = 100_000  # distinct ones; a column of more is none of models
+MOST_REQUESTS = 100_000_000
+Where = Mapping[str, str | Iterable[str]]
+
+
+def read_log(
+    file: str | Path,
+    *,
+    time: str | None = None,
+    model: str | None = None,
+    where: Where | None = None,
+    time_unit: str | None = None,
+) -> RequestLog:
+    """Read a request log.
+
+    Parameters
+    ----------
+    file : str or Path
+        CSV (separated by comma, semicolon or tab), JSON lines, a JSON list or parquet, plain or gzip-compressed, or the access log
+        of a server that `access_lines` knows. Known formats need no options.
+    time, model : str, optional
+        The columns of the time and the model. By default those of the known format, or the first that is called as such usually are.
+    where : mapping of str to str, optional
+        Accepted values by column, such as ``{"status": "SUCCEED"}``; other rows are dropped and counted.
+    time_unit : str, optional
+        The unit of times that are numbers: `s`, `ms`, `us` or `ns`. By default their size decides: see `clocks.read_times`.
+
+    Returns
+    -------
+    RequestLog
+        Rows without a time or a model are dropped and counted. Requests are sorted by time; ties keep their order.
+
+    Raises
+    ------
+    InputError
+        One sentence with the file, the line and the value.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "log.csv"
+    >>> _ = path.write_text("when,model\\n2024-05-10 12:00:00,a\\n2024-05-10 12:00:01.5,b\\n")
+    >>> read_log(path, time="when").time_s.tolist()
+    [0.0, 1.5]
+    """
+    opened = open_log(file)
+    if opened.kind == "text":
+        return _of_lines(opened, time_unit)
+    chosen = find_format(opened.columns, str(opened.path), time=time, model=model, where=where, time_unit=time_unit)
+    text = tuple(name for name in (chosen.model, *chosen.where) if name is not None)
+    columns = opened.read(chosen.needed, text, chosen.nested)
+    return _of_columns(columns, chosen, str(opened.path), opened.place)
+
+
+def log_of_table(
+    frame: Any,
+    *,
+    time: str | None = None,
+    model: str | None = None,
+    where: Where | None = None,
+    time_unit: str | None = None,
+    source: str = "table",
+) -> RequestLog:
+    """Read a table of requests that is already in memory.
+
+    Parameters
+    ----------
+    frame : DataFrame, mapping of columns, or pyarrow.Table
+        One row per request.
+    time, model, where, time_unit
+        As for `read_log`.
+    source : str
+        What messages call the table.
+
+    Returns
+    -------
+    RequestLog
+
+    Raises
+    ------
+    InputError
+        As `read_log` raises it.
+
+    Examples
+    --------
+    >>> log_of_table({"t": [3.0, 1.0], "model": ["a", "b"]}).models
+    ('a', 'b')
+    """
+    require("pyarrow", "traces", "reading a request log")
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(pd.DataFrame(frame), preserve_index=False)
+    except (TypeError, ValueError, pa.ArrowInvalid) as error:
+        raise InputError(f"{source}: this is no table of requests ({' '.join(str(error).split())[:160]})") from None
+    chosen = find_format(table.column_names, source, time=time, model=model, where=where, time_unit=time_unit)
+    if chosen.nested:
+        raise InputError(f"{source}: sessions of {chosen.name} are read from a file, not from a table")
+    text = [name for name in (chosen.model, *chosen.where) if name is not None]
+    columns = {name: table.column(name) for name in chosen.needed}
+    for name in text:
+        columns[name] = columns[name].cast(pa.string()).dictionary_encode()
+    return _of_columns(columns, chosen, source, lambda row: f"{source}, row {row + 1}")
+
+
+def _of_lines(opened: LogFile, time_unit: str | None) -> RequestLog:
+    """The requests of an access log."""
+    require("pyarrow", "traces", "reading a request log")
+    import pyarrow as pa
+
+    with _opened(opened.path, opened.compressed) as file:
+        lines = read_lines(opened.path, file.read())
+    kind = LogFormat(
+        lines.format.name, lines.format.about, (), "time", "model", duration="latency", ends=True, where={"status": ("200", "201")}
+    )
+    named = [name or "" for name in lines.model]
+    columns = {
+        "time": pa.chunked_array([pa.array(lines.time)]),
+        "status": pa.chunked_array([pa.array(lines.status).dictionary_encode()]),
+        "latency": pa.chunked_array([pa.array(lines.latency_s, pa.float64())]),
+    }
+    if any(named):
+        columns["model"] = pa.chunked_array([pa.array(named).dictionary_encode()])
+    log = _of_columns(
+        columns, kind, str(opened.path), lambda row: f"{opened.path}, line {lines.number[row]}", other_lines=lines.others
+    )
+    return log
+
+
+def _of_columns(columns: dict[str, Any], chosen: LogFormat, source: str, place: Any, other_lines: int = 0) -> RequestLog:
+    """The log of columns that were read; `place` says where a row stands."""
+    rows = len(columns[chosen.time])
+    if not rows:
+        raise InputError(f"{source}: there is a header, but no request")
+    if rows > MOST_REQUESTS:
+        raise InputError(f"{source}: {rows:,} rows; at most {MOST_REQUESTS:,} are read")
+    keep, dropped = _accepted(columns, chosen, rows)
+    codes, names = _models(columns, chosen, source)
+    if codes is not None:
+        _drop(keep, dropped, codes >= 0, "without a model")
+    try:
+        times = read_times(columns[chosen.time], chosen.time_unit)
+        seconds, start = times.seconds, times.start
+        duration = _durations(columns, chosen, times)
+    except BadTime as bad:
+        raise InputError(f"{place(bad.row)}: {chosen.time} is {str(bad.value)!r}; {bad.why}") from None
+    if chosen.ends and duration is not None:
+        seconds = seconds - np.nan_to_num(duration)
+    _drop(keep, dropped, np.isfinite(seconds), "without a time")
+    if other_lines:
+        dropped["lines that are no request"] = other_lines
+    kept = int(keep.sum())
+    if kept < 2:
+        why = "; ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)
+        what = "only one request is left" if kept else "no request is left"
+        raise InputError(f"{source}: {what} of {rows:,} rows ({why or 'the log has one'}); a trace needs at least two")
+    return _sorted(
+        seconds,
+        codes,
+        names,
+        duration,
+        keep if kept < rows else None,
+        start,
+        source=source,
+        format=chosen.name,
+        about=chosen.about,
+        rows=rows + other_lines,
+        dropped={reason: count for reason, count in dropped.items() if count},
+        clock=times.kind,
+    )
+
+
+def _sorted(seconds: Any, codes: Any, names: tuple[str, ...], duration: Any, keep: Any, start: Any, **about: Any) -> RequestLog:
+    """The log of the kept rows in the order of time; ties keep their order."""
+    if keep is not None:
+        seconds, codes, duration = (None if column is None else column[keep] for column in (seconds, codes, duration))
+    behind = 0
+    if (np.diff(seconds) < 0).any():
+        behind = int((seconds < np.maximum.accumulate(seconds)).sum())
+        order = np.argsort(seconds, kind="stable")
+        seconds, codes, duration = (None if column is None else column[order] for column in (seconds, codes, duration))
+    first = float(seconds[0])
+    if first:
+        seconds = seconds - first
+        start = None if start is None else start + np.timedelta64(round(first * 1e9), "ns")
+    if codes is not None:
+        codes, names = _renumbered(codes, names)
+    return RequestLog(
+        time_s=seconds, model=codes, models=names, duration_s=duration, start=start, out_of_order=behind, **about
+    )
+
+
+def _renumbered(codes: npt.NDArray, names: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Number the models that are left in the order of their first request."""
+    first = np.full(len(names), len(codes))
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+    order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
+    number = np.full(len(names), -1)
+    number[order] = np.arange(len(order))
+    return number[codes], tuple(names[place] for place in order)
+
+
+def _accepted(columns: dict[str, Any], chosen: LogFormat, rows: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """Which rows have accepted values, and how many were dropped for each column."""
+    keep, dropped = np.ones(rows, dtype=bool), {}
+    for name, accepted in chosen.where.items():
+        codes, words = _codes(columns[name])
+        fine = np.array([word in accepted for word in words] + [""in accepted])
+        _drop(keep, dropped, fine[codes], f"whose {name} is not {' or '.join(word for word in accepted if word)}")
+    return keep, dropped
+
+
+def _drop(keep: npt.NDArray[np.bool_], dropped: dict[str, int], fine: npt.NDArray[np.bool_], reason: str) -> None:
+    """Drop the rows that are not fine, and count those that no earlier reason dropped."""
+    lost = int((keep & ~fine).sum())
+    if lost:
+        dropped[reason] = lost
+        keep &= fine
+
+
+def _codes(column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """The number of each row's word, -1 where there is none, and the words, of a column that is a dictionary of strings."""
+    chunks = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    words = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    return (np.concatenate(chunks) if chunks else np.empty(0)).astype(np.int64), [str(word) for word in words]
+
+
+def _models(columns: dict[str, Any], chosen: LogFormat, source: str) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
+    """The number of each row's model, -1 where there is none, and the models' names."""
+    if chosen.model is None or chosen.model not in columns:
+        return None, ()
+    codes, names = _codes(columns[chosen.model])
+    if len(names) > MOST_MODELS:
+        raise InputError(
+            f"{source}: the column {chosen.model!r} has {len(names):,} distinct values, such as {names[0]!r}; at most "
+            f"{MOST_MODELS:,} models are taken, so it seems to number the requests: name another column with model= (--model)"
+        )
+    empty = np.array([not name.strip() for name in names] + [True])
+    codes[empty[codes]] = -1
+    return codes, tuple(names)
+
+
+def _durations(columns: dict[str, Any], chosen: LogFormat, times: Times) -> npt.NDArray[np.float64] | None:
+    """How long each request took, s, (N,)."""
+    import pyarrow as pa
+
+    if chosen.end is not None and chosen.end in columns:
+        end = read_times(columns[chosen.end], chosen.time_unit)
+        if end.start is None or times.start is None:
+            return None
+        return np.maximum(end.seconds - times.seconds + float((end.start - times.start) / np.timedelta64(1, "ns")) / 1e9, 0.0)
+    if chosen.duration is None or chosen.duration not in columns:
+        return None
+    try:
+        values = columns[chosen.duration].cast(pa.float64(), safe=False).to_numpy()
+    except pa.ArrowInvalid:
+        raise InputError(f"the column {chosen.duration!r} holds durations that are no numbers") from None
+    return np.maximum(values / UNITS[chosen.duration_unit], 0.0)
