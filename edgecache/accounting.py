@@ -23,7 +23,7 @@ class RequestCharges(NamedTuple):
 
     certain: float  # whatever is decided
     evicting: Floats  # evicting each model at the request, (N, I)
-    fetching: Floats  # missing the request, (N,)
+    fetching: Floats  # deploying each model, whatever the request, (I,)
     holding: Floats  # holding each model until the next request, where the slot has a decision by then, (N, I)
     idle_holding: Floats  # likewise where the slot has none: less under `resource_basis = decision`, (N, I)
 
@@ -32,7 +32,7 @@ class ExpectedCharges(NamedTuple):
     """What each model costs on average under independent requests of known popularity, (I,) each."""
 
     evicting: Floats  # one eviction
-    fetching: Floats  # one miss
+    fetching: Floats  # one deployment
     holding: Floats  # holding the model, per request
     absent: Floats  # its absence, per request
 
@@ -95,7 +95,7 @@ class Charges:
 
     @cached_property
     def fetching(self) -> Floats:
-        """Switching cost of missing each model, (I,): nothing unless `charge = miss`."""
+        """Switching cost of deploying each model, (I,): nothing unless `charge = miss`."""
         charged = self.scenario.charge == "miss"
         return self._switching(self.fetch_delay_s) if charged else np.zeros(len(self.scenario.catalogue))
 
@@ -155,10 +155,8 @@ class Charges:
         saved = until[trace.slot + ends] - until[trace.slot]
         holding = self.holding * ends[:, None] - saved
         if self.decisions_only:
-            return RequestCharges(
-                until[-1].sum(), evicting, self.fetching[trace.model], self.holding * (ends > 0)[:, None] - saved, -saved
-            )
-        return RequestCharges(until[-1].sum(), evicting, self.fetching[trace.model], holding, holding)
+            return RequestCharges(until[-1].sum(), evicting, self.fetching, self.holding * (ends > 0)[:, None] - saved, -saved)
+        return RequestCharges(until[-1].sum(), evicting, self.fetching, holding, holding)
 
     def expected(self) -> ExpectedCharges:
         """The charges on average, under independent requests of the trace's popularity and rate.

@@ -33,7 +33,7 @@ TABLE_I = {
 POSITIVE = ("size_gb",)  # the other features may be zero: a model that runs on the CPU needs no GPU memory
 STATUSES = ("published", "computed", "calibrated", "table_bound", "measured", "estimated", "unknown")
 COLUMNS = ("service", *TABLE_I)  # of a catalogue file; the next ones are optional
-OPTIONAL = ("model", "hf_id", "provenance", *(f"{feature}_status" for feature in TABLE_I))
+OPTIONAL = ("model", "hf_id", "provenance", "weight", *(f"{feature}_status" for feature in TABLE_I))
 LARGEST_FILE = 64_000_000  # bytes
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # characters by which a name could steer a terminal
 
@@ -60,6 +60,8 @@ class Catalogue:
         l: time to load the model from disk into GPU memory, s.
     inference_delay_s
         k: time of one inference, s.
+    weight
+        How often each model is requested, in any unit; in place of the Zipf popularity. None: the popularity is Zipf's.
 
     Raises
     ------
@@ -85,11 +87,12 @@ class Catalogue:
     power_kw: npt.NDArray[np.float64]
     io_delay_s: npt.NDArray[np.float64]
     inference_delay_s: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "services", tuple(self.services))
         _check_services(self.services)
-        for feature in TABLE_I:
+        for feature in TABLE_I if self.weight is None else (*TABLE_I, "weight"):
             try:
                 column = np.array(getattr(self, feature), dtype=float)
             except (TypeError, ValueError):
@@ -101,6 +104,8 @@ class Catalogue:
                 raise InputError(f"{feature} of {self.services[bad]!r} is {column[bad]:g}; {_allowed(feature)}")
             column.flags.writeable = False
             object.__setattr__(self, feature, column)
+        if self.weight is not None and not self.weight.any():
+            raise InputError("every weight of the catalogue is 0; at least one model must be requested")
 
     @cached_property
     def needs(self) -> npt.NDArray[np.float64]:
@@ -119,7 +124,8 @@ class Catalogue:
         return hash(self._content())
 
     def _content(self) -> tuple:
-        return self.services, *(getattr(self, feature).tobytes() for feature in TABLE_I)
+        weight = None if self.weight is None else self.weight.tobytes()
+        return self.services, *(getattr(self, feature).tobytes() for feature in TABLE_I), weight
 
     def __repr__(self) -> str:
         return f"Catalogue({len(self)} models, {self.size_gb.sum():.6g} GB, {self.gpu_memory_gb.sum():.6g} GB of GPU memory)"
@@ -128,7 +134,9 @@ class Catalogue:
         """Return the catalogue as a tidy table, one row per model."""
         import pandas as pd
 
-        return pd.DataFrame({"service": self.services, **{feature: getattr(self, feature) for feature in TABLE_I}})
+        features = {feature: getattr(self, feature) for feature in TABLE_I}
+        weight = {} if self.weight is None else {"weight": self.weight}
+        return pd.DataFrame({"service": self.services, **features, **weight})
 
 
 def load_catalogue(path: str | Path = SHIPPED) -> Catalogue:
@@ -137,8 +145,8 @@ def load_catalogue(path: str | Path = SHIPPED) -> Catalogue:
     Parameters
     ----------
     path
-        A file with the columns `service` and the five features. Optional columns are `model`, `hf_id`, `provenance` and one
-        `<feature>_status` per feature; data/README.md describes them. The default is the shipped catalogue.
+        A file with the columns `service` and the five features. Optional columns are `model`, `hf_id`, `provenance`, `weight` and
+        one `<feature>_status` per feature; data/README.md describes them. The default is the shipped catalogue.
 
     Returns
     -------
@@ -178,7 +186,11 @@ def parse_catalogue(content: bytes, path: str) -> Catalogue:
         for number, status in enumerate(columns.get(f"{feature}_status", []), start=1):
             if status and status not in STATUSES:
                 raise InputError(f"{path}, row {number}: {unknown(f'{feature}_status', status, STATUSES)}")
-    return Catalogue(tuple(services), **features)
+    weight = _numbers(path, services, "weight", columns["weight"]) if "weight" in columns else None
+    try:
+        return Catalogue(tuple(services), **features, weight=weight)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def sample_catalogue(models: int, rng: np.random.Generator) -> Catalogue:

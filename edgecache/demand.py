@@ -49,8 +49,15 @@ class Draws:
         self.ranked = np.empty(0, dtype=np.int64)
 
     def popularity(self, scenario: Scenario) -> npt.NDArray[np.float64]:
-        """Zipf popularity (Section IV-A of the paper), the ranks shuffled over the models, (I,)."""
-        size = len(scenario.catalogue)
+        """The share of requests of each model, (I,): by the catalogue's weights, else Zipf's (Section IV-A of the paper).
+
+        The Zipf ranks are shuffled over the models, or under `popularity_order = fixed` follow the catalogue's order.
+        """
+        size, weight = len(scenario.catalogue), scenario.catalogue.weight
+        if weight is not None:
+            return weight / weight.sum()
+        if scenario.popularity_order == "fixed":
+            return zipf_popularity(size, scenario.zipf)
         if size != len(self.ranked):
             self.ranked = np.random.default_rng(self.streams[0]).permutation(size)
         return zipf_popularity(size, scenario.zipf)[self.ranked]

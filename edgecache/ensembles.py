@@ -196,7 +196,8 @@ class _Ensemble:
 
     def _tables(self, kind: int) -> PlannerTables:
         """What the runs of a planner have in common."""
-        return PlannerTables(kind, self.runs.needs, self.runs.capacities[0], charges_absence=self.runs.charges_absence)
+        scope = {"may_bypass": self.servers[0].may_bypass, "may_prefetch": self.servers[0].may_prefetch}
+        return PlannerTables(kind, self.runs.needs, self.runs.capacities[0], **scope, charges_absence=self.runs.charges_absence)
 
     def _runs(self) -> _Runs:
         """The runs as arrays."""
@@ -246,8 +247,11 @@ def _start(runs, run):
     return models, server
 
 
-@njit(types.void(_RUNS, types.int64, SERVER_TYPE[::1], types.uint8[::1], types.int64[:, ::1], types.float64[::1]), cache=True)
-def _settle(runs, run, server, outcome, evictions, result):
+_LOG = types.int64[:, ::1]
+
+
+@njit(types.void(_RUNS, types.int64, SERVER_TYPE[::1], types.uint8[::1], _LOG, _LOG, types.float64[::1]), cache=True)
+def _settle(runs, run, server, outcome, evictions, prefetches, result):
     """The mean cost per slot and the mean delay of the requests that the edge served."""
     trace, log = runs.trace[run], evictions[: server[0].evictions]
     begin, end, first_slot, last_slot = runs.first[trace], runs.first[trace + 1], runs.first_slot[trace], runs.first_slot[trace + 1]
@@ -256,7 +260,8 @@ def _settle(runs, run, server, outcome, evictions, result):
         evicting[number] = runs.evicting[begin + log[number, 0] - 1, log[number, 1]]
     absent = runs.absent[first_slot:last_slot] if len(runs.absent) else runs.absent
     total = add_up(
-        runs.slots[begin:end], runs.models[begin:end], outcome, log, last_slot - first_slot, evicting, runs.fetching,
+        runs.slots[begin:end], runs.models[begin:end], outcome, log, prefetches[: server[0].prefetches], last_slot - first_slot,
+        evicting, runs.fetching,
         runs.holding[runs.point[run]], absent, runs.decisions_only, runs.fetch_delay_s, runs.inference_delay_s, runs.cloud_delay_s,
         runs.size_gb, runs.power_kw, np.empty((0, 9)),
     )  # fmt: skip
@@ -283,6 +288,7 @@ def _play_ranks(runs, rank, kind, by_request, results):
     """Play every run with an eviction policy; DONE, NOT_A_RANK or OVERFILLED."""
     longest = np.diff(runs.first).max()
     outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
+    nothing = np.empty((0, 2), dtype=np.int64)
     for run in range(runs.trace.size):
         requests = runs.models[runs.first[runs.trace[run]] : runs.first[runs.trace[run] + 1]]
         models, server = _start(runs, run)
@@ -295,7 +301,7 @@ def _play_ranks(runs, rank, kind, by_request, results):
             return NOT_A_RANK
         if not _adds_up(runs, runs.point[run], models, server[0]):
             return OVERFILLED
-        _settle(runs, run, server, log[0], evictions, results[run])
+        _settle(runs, run, server, log[0], evictions, nothing, results[run])
     return DONE
 
 
@@ -303,20 +309,21 @@ def _play_ranks(runs, rank, kind, by_request, results):
 def _play_planner(runs, chosen, common):
     """Play these runs with Exact or the GA; their costs and delays, (runs, 2), NaN where a search needs too many nodes."""
     longest, results = np.diff(runs.first).max(), np.empty((chosen.size, 2))
-    outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest, 3), dtype=np.int64)
+    prefetches = np.empty((longest * runs.size_gb.size if common.may_prefetch else 0, 2), dtype=np.int64)  # never full
+    outcome, evictions = np.empty(longest, dtype=np.uint8), np.empty((longest + len(prefetches), 3), dtype=np.int64)
     for number, run in enumerate(chosen):
         point, begin, end = runs.point[run], runs.first[runs.trace[run]], runs.first[runs.trace[run] + 1]
         models, server = _start(runs, run)
         t = common
         tables = PlannerTables(
-            t.kind, t.needs, runs.capacities[point], t.first, runs.estimates[begin:end], runs.holding[point], t.charges_absence,
-            t.nodes, t.words, t.tournament, t.crossover, t.mutation, t.convergence, t.head, t.after, t.without, t.values, t.price,
-            t.slack, t.same_slot, t.saves,
+            t.kind, t.needs, runs.capacities[point], t.first, t.may_bypass, t.may_prefetch, runs.estimates[begin:end],
+            runs.holding[point], t.charges_absence, t.nodes, t.words, t.tournament, t.crossover, t.mutation, t.convergence, t.head,
+            t.after, t.without, t.size, t.values, t.held, t.left, t.fetching, t.slack, t.same_slot, t.saves,
         )  # fmt: skip
-        if play_planner(runs.models[begin:end], models, server, outcome[: end - begin], evictions, tables) != DONE:
+        if play_planner(runs.models[begin:end], models, server, outcome[: end - begin], evictions, prefetches, tables) != DONE:
             results[number] = np.nan
         else:
-            _settle(runs, run, server, outcome[: end - begin], evictions, results[number])
+            _settle(runs, run, server, outcome[: end - begin], evictions, prefetches, results[number])
     return results
 
 

@@ -12,7 +12,7 @@ from .policies.genetic_compiled import best_met
 from .policies.planner_tables import CLAIRVOYANT, EXACT, GENETIC
 from .results import CLOUD, HIT, MISS
 
-DONE, NOT_A_RANK = -1, -2  # why the loop returned, when it was not for a decision
+DONE, NOT_A_RANK, FULL = -1, -2, -3  # why the loop returned, when it was not for a decision
 _MODELS, _SERVER, _LOG = MODEL_TYPE[::1], SERVER_TYPE[::1], types.int64[:, ::1]
 _REQUESTS = types.Array(types.int64, 1, "C", readonly=True)
 NOTHING = np.empty(0, dtype=np.int64)
@@ -54,17 +54,48 @@ def evict(models, server, evictions, index):
 
 
 @njit(types.void(_MODELS, _SERVER, types.int64), **_INLINED)
-def deploy(models, server, index):
-    """Deploy the requested model, for which there is room."""
+def _hold(models, server, index):
+    """Hold a model, for which there is room."""
     now, model = server[0], models[index]
     _join_queue(models, index)
     model.place = DEPLOYED
     now.storage_gb -= model.size_gb
     now.gpu_memory_gb -= model.gpu_memory_gb
     now.power_kw -= model.power_kw
+
+
+@njit(types.void(_MODELS, _SERVER, types.int64), **_INLINED)
+def deploy(models, server, index):
+    """Deploy the requested model, for which there is room."""
+    now, model = server[0], models[index]
+    _hold(models, server, index)
     model.requests_in_cache = 1
     model.previous_request, model.deployed_since, model.last_request = model.last_request, now.clock, now.clock
     model.aging = now.aging
+
+
+@njit(types.void(_MODELS, _SERVER, _LOG, types.int64), **_INLINED)
+def prefetch(models, server, prefetches, index):
+    """Deploy a model that nobody requested, for which there is room, and log (clock, model)."""
+    now = server[0]
+    _hold(models, server, index)
+    prefetches[now.prefetches, 0] = now.clock
+    prefetches[now.prefetches, 1] = index
+    now.prefetches += 1
+
+
+@njit(types.void(_MODELS, _SERVER, _LOG, _LOG, types.boolean[::1], types.int64, types.boolean[::1]), **_INLINED)
+def carry_out(models, server, evictions, prefetches, deployed, requested, chosen):
+    """Carry out a planner's decision: evict, deploy the requested model, prefetch, and let the requested one go where chosen."""
+    for i in range(deployed.size):
+        if deployed[i] and not chosen[i]:
+            evict(models, server, evictions, i)
+    deploy(models, server, requested)
+    for i in range(deployed.size):
+        if chosen[i] and not deployed[i] and i != requested:
+            prefetch(models, server, prefetches, i)
+    if not chosen[requested]:
+        evict(models, server, evictions, requested)
 
 
 @njit(types.int64(_REQUESTS, _REQUESTS, _MODELS, _SERVER, types.uint8[::1], types.boolean), **_INLINED)
@@ -210,25 +241,25 @@ def play_rising_ranks(requests, models, server, outcome, evictions, rank):
 
 
 @njit(cache=True)
-def play_planner(requests, models, server, outcome, evictions, tables):
-    """Play to the end of these requests with a planner of this package. Returns DONE, or the model of a miss left undecided."""
+def play_planner(requests, models, server, outcome, evictions, prefetches, tables):
+    """Play to the end of these requests with a planner of this package.
+
+    Returns DONE, the model of a miss left undecided, or FULL where the logs have no room for another decision.
+    """
     now, size = server[0], models.size - 1
     deployed, kept, decisions = np.empty(size, dtype=np.bool_), np.empty(size, dtype=np.bool_), 0
     for i in range(size):
         deployed[i] = models[i].place == DEPLOYED
     while True:
+        if tables.may_prefetch and now.prefetches + size > len(prefetches):
+            return FULL
         requested = serve(requests, NOTHING, models, server, outcome, False)
         if requested == DONE:
             return DONE
         row = now.clock - tables.first
         decided = True
         if tables.kind == GENETIC:
-            estimate = tables.estimates[row]
-            leaving = estimate if tables.charges_absence else np.where(deployed, estimate, 0.0)
-            kept[:] = best_met(
-                deployed, requested, tables.needs, tables.capacities, tables.holding, leaving, tables.words[decisions],
-                tables.tournament, tables.crossover, tables.mutation, tables.convergence,
-            )  # fmt: skip
+            best_met(tables, tables.estimates[row], tables.words[decisions], deployed, requested, kept)
             decisions += 1
         elif tables.kind == EXACT:
             decided = exact_decision(tables, tables.estimates[row], deployed, requested, kept)
@@ -239,8 +270,5 @@ def play_planner(requests, models, server, outcome, evictions, tables):
             decided = state_decision(tables, 0, 0, deployed, requested, kept)
         if not decided:
             return requested
-        for i in range(size):
-            if deployed[i] and not kept[i]:
-                evict(models, server, evictions, i)
-        deploy(models, server, requested)
+        carry_out(models, server, evictions, prefetches, deployed, requested, kept)
         deployed[:] = kept

@@ -1,6 +1,6 @@
 """Results: what happened to a trace under a policy, slot by slot and request by request, and what it cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ SUMS = (
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """What happened to a trace under a policy, and what it cost. N requests, T slots, K evictions, I models.
+    """What happened to a trace under a policy, and what it cost. N requests, T slots, K evictions, P prefetches, I models.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ class Simulation:
         MISS, HIT or CLOUD for each request.
     evictions : array of int64, shape (K, 3)
         Clock, model, and how often that model was asked for so far, of each eviction in order.
+    prefetches : array of int64, shape (P, 2), optional
+        Clock and model of each deployment that nobody requested, in order. None by default.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Simulation:
     policy: str
     outcome: npt.NDArray[np.uint8]
     evictions: npt.NDArray[np.int64]
+    prefetches: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
 
     @property
     def scenario(self) -> Scenario:
@@ -123,11 +126,17 @@ class Simulation:
 
     @property
     def events(self) -> pd.DataFrame:
-        """One tidy row per request: when, for what, its outcome, what was fetched (GB) and evicted, and its delay (s)."""
+        """One tidy row per request: its outcome, what was fetched (GB), evicted and prefetched, and its delay (s)."""
         services = np.array(self.scenario.catalogue.services, dtype=object)
         evicted: list[list[str]] = [[] for _ in range(len(self.trace))]
+        prefetched: list[list[str]] = [[] for _ in range(len(self.trace))]
+        size_gb = self.scenario.catalogue.size_gb
+        fetched_gb = np.where(self.outcome == MISS, size_gb[self.trace.model], 0.0)
         for clock, model, _ in self.evictions:
             evicted[clock - 1].append(services[model])
+        for clock, model in self.prefetches:
+            prefetched[clock - 1].append(services[model])
+            fetched_gb[clock - 1] += size_gb[model]
         return pd.DataFrame(
             {
                 "request": np.arange(len(self.trace)),
@@ -135,8 +144,9 @@ class Simulation:
                 "model": services[self.trace.model],
                 "hit": self.outcome == HIT,
                 "cloud": self.outcome == CLOUD,
-                "fetched_gb": np.where(self.outcome == MISS, self.scenario.catalogue.size_gb[self.trace.model], 0.0),
+                "fetched_gb": fetched_gb,
                 "evicted": ["; ".join(names) for names in evicted],
+                "prefetched": ["; ".join(names) for names in prefetched],
                 "delay_s": self.request_delay_s,
             }
         )
@@ -169,6 +179,7 @@ class Simulation:
         """The deployment at the end of each period, (periods, I); `period` (N,) says in which one each request is."""
         change = np.zeros((periods, len(self.scenario.catalogue)), dtype=np.int64)
         np.add.at(change, (period[self.misses], self.trace.model[self.misses]), 1)
+        np.add.at(change, (period[self.prefetches[:, 0] - 1], self.prefetches[:, 1]), 1)
         np.add.at(change, (period[self.evictions[:, 0] - 1], self.evictions[:, 1]), -1)
         return change.cumsum(axis=0).astype(bool)
 
@@ -189,7 +200,7 @@ class Simulation:
             charges.absent,
             charges.decisions_only,
         )
-        log = (self.trace.slot, self.trace.model, self.outcome, self.evictions)
+        log = (self.trace.slot, self.trace.model, self.outcome, self.evictions, self.prefetches)
         total = add_up(*log, self.trace.slots, *costs, *delays, c.size_gb, c.power_kw, rows)
         total[0] += s.static_power_kw * self.trace.slots
         if len(rows):
@@ -198,15 +209,15 @@ class Simulation:
 
 
 @njit(cache=True)
-def add_up(  # noqa: C901, a compiled kernel
-    slots, models, outcome, evictions, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
+def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
+    slots, models, outcome, evictions, prefetches, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
     inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
 ):  # fmt: skip
     """What happened, added up slot by slot; returns the sums over all slots, in the order of SUMS."""
     total, row, nothing = np.zeros(9), np.zeros(9), np.zeros(9)
     size = size_gb.size
     deployed, place, count = np.empty(size, dtype=np.int64), np.full(size, -1), 0
-    clock, gone, held, power, changed = 0, 0, 0.0, 0.0, False
+    clock, gone, come, held, power, changed = 0, 0, 0, 0.0, 0.0, False
     for slot in range(periods):
         row[:] = nothing
         decided = False
@@ -228,6 +239,13 @@ def add_up(  # noqa: C901, a compiled kernel
                     count += 1
                     decided = changed = True
             clock += 1
+            while come < len(prefetches) and prefetches[come, 0] == clock:
+                model = prefetches[come, 1]
+                row[8] += size_gb[model]
+                row[4] += fetching[model]
+                deployed[count], place[model] = model, count
+                count += 1
+                come += 1
             while gone < len(evictions) and evictions[gone, 0] == clock:
                 count -= 1
                 last, hole = deployed[count], place[evictions[gone, 1]]

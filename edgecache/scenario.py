@@ -25,6 +25,8 @@ READINGS = {
     "resource_basis": ("slot", "decision"),
     "lfu": ("perfect", "in_cache"),
     "rate_basis": ("server", "model"),
+    "scope": ("evict", "bypass", "prefetch", "free"),
+    "popularity_order": ("shuffled", "fixed"),
 }
 OPEN = ("w1", "w2", "beta", "arrival_rate", "zipf")  # the numbers that the paper's text leaves open
 # What each named reading changes of the defaults, see Scenario.named.
@@ -115,6 +117,14 @@ class Scenario:
         Reading: the resource cost is charged in every `slot`, or only in slots with a `decision`.
     lfu
         Reading: the request counts of LFU survive an eviction (`perfect`), or start anew at each deployment (`in_cache`).
+    scope
+        Reading: what a planner may choose at a miss. `evict`: keep the requested model and evict others. `bypass`: besides, let
+        the requested model go as soon as it is served. `prefetch`: keep the requested model, and deploy any other models. `free`:
+        any deployment. The requested model must fit beside the chosen deployment while it is served. Eviction policies always
+        play `evict`.
+    popularity_order
+        Reading: the popularity ranks are `shuffled` over the models in every replication, or `fixed` in the catalogue's order.
+        A catalogue with weights needs no ranks.
 
     Raises
     ------
@@ -160,6 +170,8 @@ class Scenario:
     resource_unit: str = "absolute"
     resource_basis: str = "slot"
     lfu: str = "perfect"
+    scope: str = "evict"
+    popularity_order: str = "shuffled"
 
     def __post_init__(self) -> None:
         if not isinstance(self.catalogue, Catalogue):
@@ -257,6 +269,16 @@ class Scenario:
             defaults = {parameter.name: parameter.default for parameter in dataclasses.fields(self)}
             changes = {name: defaults[name] for name in (*READINGS, *OPEN)} | NAMED[reading] | changes
         return dataclasses.replace(self, **changes)
+
+    @property
+    def may_bypass(self) -> bool:
+        """May a decision let the requested model go as soon as it is served? See `scope`."""
+        return self.scope in ("bypass", "free")
+
+    @property
+    def may_prefetch(self) -> bool:
+        """May a decision deploy models that nobody requested? See `scope`."""
+        return self.scope in ("prefetch", "free")
 
     @property
     def power_budget_kw(self) -> float:

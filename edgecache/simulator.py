@@ -13,7 +13,7 @@ import numpy as np
 from .accounting import Charges
 from .demand import Trace, poisson_trace, random_stream
 from .errors import PolicyError
-from .loop import DONE, NOT_A_RANK, NOTHING, deploy, evict, play_planner, play_queue, play_ranks, play_rising_ranks, serve
+from .loop import DONE, FULL, NOT_A_RANK, NOTHING, carry_out, play_planner, play_queue, play_ranks, play_rising_ranks, serve
 from .policies import COMPILED, find_policy
 from .policies.contract import (
     ABSENT,
@@ -97,45 +97,40 @@ class Game:
 
     def play(self, policy: Policy) -> Simulation:
         """Play the trace with a policy."""
-        trace = self.charges.trace
-        models, server = self._empty_server
-        models, server = models.copy(), server.copy()
-        outcome = np.empty(len(trace), dtype=np.uint8)
-        evictions = np.empty((len(trace), 3), dtype=np.int64)
-        state = (models, server, outcome, evictions)
+        trace, state = self.charges.trace, _State.of(*self._empty_server, len(self.charges.trace))
         if isinstance(policy, EvictionPolicy):
-            self._play_ranks(policy, len(trace), *state)
-            return self._simulation(policy.name, *state[1:])
+            self._play_ranks(policy, len(trace), state)
+            return self._simulation(policy.name, state)
         rng = np.random.default_rng(self.policy_stream)
         compiled = policy.compiled(self.charges, rng) if isinstance(policy, COMPILED) else None
         if compiled is not None:
-            name = self._play_compiled(compiled, *state)
+            name = self._play_compiled(compiled, state)
         else:
-            name = self._play_object(planner_of(policy, self.charges.scenario, trace), rng, *state)
-        return self._simulation(name, *state[1:])
+            name = self._play_object(planner_of(policy, self.charges.scenario, trace), rng, state)
+        return self._simulation(name, state)
 
-    def _simulation(self, policy: str, server: Array, outcome: Array, evictions: Array) -> Simulation:
-        return Simulation(self.charges, policy, outcome, evictions[: server["evictions"][0]].copy())
+    def _simulation(self, policy: str, state: "_State") -> Simulation:
+        now = state.server[0]
+        evictions, prefetches = state.evictions[: now["evictions"]].copy(), state.prefetches[: now["prefetches"]].copy()
+        return Simulation(self.charges, policy, state.outcome, evictions, prefetches)
 
     def state_at(self, policy: EvictionPolicy, request: int) -> tuple[np.ndarray, np.ndarray]:
         """The models and the server just before a request (from 0), as the policy's rank sees them: MODEL (I + 1,), SERVER (1,)."""
-        models, server = self._empty_server
-        models, server = models.copy(), server.copy()
-        self._play_ranks(policy, request, models, server, np.empty(request, dtype=np.uint8), np.empty((request, 3), dtype=np.int64))
-        server["clock"] = request + 1
-        return models, server
+        state = _State.of(*self._empty_server, request)
+        self._play_ranks(policy, request, state)
+        state.server["clock"] = request + 1
+        return state.models, state.server
 
     @cached_property
     def _empty_server(self) -> tuple[np.ndarray, np.ndarray]:
         return empty_server(self.charges, self.policy_stream)
 
-    def _play_ranks(
-        self, policy: EvictionPolicy, last: int, models: Array, server: Array, outcome: Array, evictions: Array
-    ) -> None:
+    def _play_ranks(self, policy: EvictionPolicy, last: int, state: "_State") -> None:
         """Play an eviction policy up to request number `last`.
 
         Raises PolicyError where a rank is no number, or wrote to the state that it ranks by.
         """
+        models, server, outcome, evictions, _ = state.parts
         requests, by_request = self.charges.trace.model[:last], policy.queue == "request"
         if policy.rank is None:
             play_queue(requests, models, server, outcome, evictions, by_request)
@@ -151,37 +146,30 @@ class Game:
             if abs(server[name][0] + models[need][:-1][held].sum() - capacity) > 1e-6 * (1 + capacity):
                 raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
 
-    def _play_compiled(self, planner: Compilable, models: Array, server: Array, outcome: Array, evictions: Array) -> str:
+    def _play_compiled(self, planner: Compilable, state: "_State") -> str:
         """Play a planner of this package in the compiled loop, which leaves it the decisions that take long. Returns its name."""
         trace, decisions, clock = self.charges.trace, 0, 0
         while clock < len(trace):
             tables, last = planner.tables(clock, decisions)
-            undecided = play_planner(trace.model[:last], models, server, outcome, evictions, tables)
-            if undecided != DONE:
-                self._decide(planner, undecided, models, server, evictions)
-            decisions += int((outcome[clock : server["clock"][0]] == MISS).sum())
-            clock = int(server["clock"][0])
+            undecided = play_planner(trace.model[:last], *state.parts, tables)
+            if undecided == FULL:
+                state.make_room()
+            elif undecided != DONE:
+                self._decide(planner, undecided, state)
+            decisions += int((state.outcome[clock : state.server["clock"][0]] == MISS).sum())
+            clock = int(state.server["clock"][0])
         return planner.name
 
-    def _play_object(
-        self, planner: Planner, rng: np.random.Generator, models: Array, server: Array, outcome: Array, evictions: Array
-    ) -> str:
+    def _play_object(self, planner: Planner, rng: np.random.Generator, state: "_State") -> str:
         """Play a planner that is a Python object, and check each of its decisions. Returns its name."""
         requests = self.charges.trace.model
-        while (requested := serve(requests, NOTHING, models, server, outcome, False)) != DONE:
-            self._decide(planner, requested, models, server, evictions, rng)
+        while (requested := serve(requests, NOTHING, state.models, state.server, state.outcome, False)) != DONE:
+            self._decide(planner, requested, state, rng)
         return planner.name
 
-    def _decide(
-        self,
-        planner: Planner,
-        requested: int,
-        models: Array,
-        server: Array,
-        evictions: Array,
-        rng: np.random.Generator | None = None,
-    ) -> None:
+    def _decide(self, planner: Planner, requested: int, state: "_State", rng: np.random.Generator | None = None) -> None:
         """Let a planner decide at the miss of a model, check its decision, and carry it out."""
+        models, server = state.models, state.server
         size, clock = models.size - 1, int(server["clock"][0])
         deployed = models["place"][:size] == DEPLOYED
         decision = Decision(
@@ -193,10 +181,38 @@ class Game:
             int(self.charges.trace.slot[clock - 1]),
             rng or np.random.default_rng(0),  # compiled planners draw nothing where they leave a decision to this
         )
-        kept = decision.check(planner.decide(decision), planner.name)
-        for model in np.flatnonzero(deployed & ~kept):
-            evict(models, server, evictions, model)
-        deploy(models, server, requested)
+        chosen = np.array(decision.check(planner.decide(decision), planner.name))
+        if server["prefetches"][0] + size > len(state.prefetches):
+            state.make_room()
+        carry_out(models, server, state.evictions, state.prefetches, np.array(deployed), requested, chosen)
+
+
+@dataclass(eq=False)
+class _State:
+    """What the compiled loop reads and writes."""
+
+    models: Array  # MODEL (I + 1,)
+    server: Array  # SERVER (1,)
+    outcome: Array  # uint8 (N,)
+    evictions: Array  # log, one row (clock, model, requests) each
+    prefetches: Array  # log, (clock, model)
+
+    @classmethod
+    def of(cls, models: Array, server: Array, requests: int) -> Self:
+        """A copy of the state, with room to play so many requests."""
+        logs = np.empty((requests, 3), dtype=np.int64), np.empty((0, 2), dtype=np.int64)
+        return cls(models.copy(), server.copy(), np.empty(requests, dtype=np.uint8), *logs)
+
+    @property
+    def parts(self) -> tuple[Array, Array, Array, Array, Array]:
+        """All of it."""
+        return self.models, self.server, self.outcome, self.evictions, self.prefetches
+
+    def make_room(self) -> None:
+        """Make room for the prefetches of at least one more decision, and for evicting what they deploy."""
+        rows = len(self.prefetches) + self.models.size
+        self.prefetches = np.concatenate([self.prefetches, np.empty((rows, 2), dtype=np.int64)])
+        self.evictions = np.concatenate([self.evictions, np.empty((rows, 3), dtype=np.int64)])
 
 
 def empty_server(charges: Charges, stream: np.random.SeedSequence) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from ..errors import TooManyDeployments
 from ..listing import described
 from ..scenario import Scenario
 from .contract import Bound, Decision, Deployment
-from .deployments import Deployments
+from .deployments import Deployments, decide_by_state, reach
 from .lower_bound import lower_bound
 from .planner_tables import CLAIRVOYANT, PlannerTables
 
@@ -23,8 +23,8 @@ CELLS = 16_000_000  # values of states that are kept at a time, at most
 class Clairvoyant(Bound):
     """Minimise the cost of the whole trace, as it is booked under any reading, knowing every request.
 
-    It is the floor of a class: no policy costs less on the same trace that decides at misses alone, keeps the requested model, and
-    only evicts. A policy that prefetches, unloads idle models or lets the requested model go may cost less.
+    It is the floor of a class: no policy costs less on the same trace that decides at misses alone and within the reading `scope`.
+    A policy that unloads idle models between misses, or decides beyond the scope, may cost less.
 
     Parameters
     ----------
@@ -104,11 +104,9 @@ class ClairvoyantPlan:
 
     def decide(self, decision: Decision) -> Deployment:
         """The deployment of least cost to the end of the trace, bool (I,)."""
-        request, d = decision.clock - 1, self.deployments
-        self._reach(request)
-        values = self.values[request - self.start + 1, -1 if self.same_slot[request] else 0]
-        price = self.costs.holding[request] - self.costs.evicting[request]
-        return d.members[d.best_decision(values, price, d.state(decision.deployed), decision.requested, self.slack)]
+        tables, _ = self.tables(decision.clock - 1, 0)
+        row = decision.clock - tables.first
+        return decide_by_state(tables, row, tables.values.shape[1] - 1 if tables.same_slot[row] else 0, decision)
 
     def tables(self, clock: int, decisions: int) -> tuple[PlannerTables, int]:
         """The tables for the decisions after request number `clock`, and the request number until which they hold."""
@@ -121,11 +119,16 @@ class ClairvoyantPlan:
             scenario.catalogue.needs,
             scenario.capacities,
             self.start + 1,
+            scenario.may_bypass,
+            scenario.may_prefetch,
             head=d.head,
             after=d.after,
             without=d.without,
+            size=d.size,
             values=self.values[1:],
-            price=self.costs.holding[here] - self.costs.evicting[here],
+            held=np.array(self.costs.holding[here], order="C"),
+            left=np.array(self.costs.evicting[here], order="C"),
+            fetching=self.costs.fetching,
             slack=self.slack,
             same_slot=self.same_slot[here],
         )
@@ -140,38 +143,50 @@ class ClairvoyantPlan:
     def _work_out(self, start: int, following: np.ndarray) -> None:
         """The costs from each request on, (n + 1, bits, S), in the stretch from `start`; `following` are those after it."""
         here, d, costs = slice(start, min(start + self.stretch, len(self.trace))), self.deployments, self.costs
+        scenario = self.charges.scenario
         self.start, self.values = start, np.empty((here.stop - start + 1, *following.shape))
         self.values[-1] = following
-        prices = (costs.evicting[here], costs.fetching[here], costs.holding[here], costs.idle_holding[here])
-        _backward(self.values, self.trace.model[here], self.same_slot[here], d.after, d.first, d.subsets, d.top, *prices)
+        states = (d.head, d.after, d.without, d.size, d.first, d.subsets, d.top)
+        prices = (costs.evicting[here], costs.fetching, costs.holding[here], costs.idle_holding[here])
+        scope = scenario.may_bypass, scenario.may_prefetch
+        _backward(self.values, self.trace.model[here], self.same_slot[here], *states, *prices, *scope)
         self.slack = 1e-12 * np.abs(self.values).max()  # of rounding, between decisions that cost the same
 
 
 @njit(cache=True)
-def _backward(values, requests, same_slot, after, first, subsets, top, evicting, fetching, holding, idle_holding):
+def _backward(  # noqa: C901, a compiled kernel
+    values, requests, same_slot, head, after, without, size, first, subsets, top, evicting, fetching, holding, idle_holding,
+    may_bypass, may_prefetch,
+):  # fmt: skip
     """Fill `values` (n + 1, bits, S) but for its last row: the least cost from each of the n requests on, by state before it."""
     bits, states = values.shape[1:]
-    left, held, idle, worth, best = np.zeros(states), np.zeros(states), np.zeros(states), np.empty(states), np.empty(states)
+    left, held, idle, best = np.zeros(states), np.zeros(states), np.zeros(states), np.empty(states)
+    cost, least, choice = np.empty(states), np.empty(states), np.empty(states, dtype=np.int32)
     for k in range(requests.size - 1, -1, -1):
         r, following = requests[k], values[k + 1]
         decided = following[bits - 1 if same_slot[k] else 0]
-        worth[0] = decided[0]
+        cost[0] = decided[0]
         for state in range(1, states):
             below, highest = subsets[first[state + 1] - 1], top[state]
             left[state] = left[below] + evicting[k, highest]
             held[state] = held[below] + holding[k, highest]
-            worth[state] = held[state] - left[state] + decided[state]
+            cost[state] = held[state] + decided[state]
             if bits > 1:
                 idle[state] = idle[below] + idle_holding[k, highest]
+        for h in range(head.size):
+            if head[h] == r:
+                leaving = evicting[k, r]
+                reach(after, without, size, h, cost, leaving, fetching, may_bypass, may_prefetch, 0.0, least, choice)
         for state in range(states):
             if after[state, r] == state:  # a hit, or served by the cloud
                 values[k, 0, state] = (idle[state] if bits > 1 else held[state]) + following[0, state]
                 if bits > 1:
                     values[k, 1, state] = held[state] + decided[state]
                 continue
-            least = worth[after[state, r]] if after[state, r] >= 0 else np.inf
+            kept = after[state, r]
+            lowest = least[kept] - left[kept] if kept >= 0 else np.inf
             for place in range(first[state], first[state + 1]):
-                least = min(least, best[subsets[place]])
-            best[state] = least
+                lowest = min(lowest, best[subsets[place]])
+            best[state] = lowest
             for bit in range(bits):
-                values[k, bit, state] = fetching[k] + evicting[k, r] + left[state] + least
+                values[k, bit, state] = fetching[r] + evicting[k, r] + left[state] + lowest

@@ -52,6 +52,7 @@ SERVER = np.dtype(
         ("aging", np.float64),  # rank of the last evicted model, 0 before any
         ("seed", np.uint64),  # of the policy's random numbers
         ("evictions", np.int64),  # so far
+        ("prefetches", np.int64),
         ("storage_gb", np.float64),  # free now
         ("gpu_memory_gb", np.float64),
         ("power_kw", np.float64),
@@ -78,7 +79,7 @@ def uniform(word, draw):
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """A miss: the requested model must be deployed, and which of the deployed models stay is to be decided.
+    """A miss: the requested model is deployed and served, and the deployment from then on is to be decided.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ class Decision:
 
     Notes
     -----
-    A planner's `decide(decision)` returns the deployment that it chooses as bool (I,): the requested model, and any of the deployed
-    models that fit beside it. Its cost is equation 11 for this miss.
+    A planner's `decide(decision)` returns the deployment that it chooses as bool (I,). The reading `scope` says what it may choose:
+    by default the requested model, and any of the deployed models that fit beside it. Its cost is equation 11 for this miss.
 
     Examples
     --------
@@ -153,15 +154,29 @@ class Decision:
 
     @property
     def leaving_cost(self) -> Floats:
-        """Cost of each model when it is not in the new deployment, (I,): `eviction_cost` where that is charged, else 0."""
+        """Cost of each model when it is not in the new deployment, (I,): `eviction_cost` where that is charged, else 0.
+
+        An eviction is charged for the models that were deployed, and for the requested one.
+        """
         if self.charges.charges_absence:
             return self.eviction_cost
-        return np.where(self.deployed, self.eviction_cost, 0.0)
+        leaving = np.where(self.deployed, self.eviction_cost, 0.0)
+        leaving[self.requested] = self.eviction_cost[self.requested]
+        return leaving
+
+    @property
+    def allowed(self) -> Deployment:
+        """Which models may be deployed beside the requested one, (I,): those that are, or where it may prefetch, all that fit."""
+        if not self.scenario.may_prefetch:
+            return self.deployed
+        allowed = np.all(self.needs <= self.capacities[:, None], axis=0)
+        allowed[self.requested] = False
+        return allowed
 
     @property
     def candidates(self) -> npt.NDArray[np.int64]:
-        """Indices, ascending, of the models that may stay or leave: the deployed ones."""
-        return np.flatnonzero(self.deployed)
+        """Indices, ascending, of the `allowed` models."""
+        return np.flatnonzero(self.allowed)
 
     def cost(self, deployment: npt.ArrayLike) -> Floats:
         """Cost (11) of deployments bool (..., I): w1 d / a over the evicted models plus w2 times the resource cost.
@@ -172,8 +187,10 @@ class Decision:
         return deployment @ self.holding_cost + ~deployment @ self.leaving_cost
 
     def fits(self, deployment: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Do deployments bool (..., I) satisfy the constraints (1) to (3)?"""
-        return np.all(np.asarray(deployment, dtype=bool) @ self.needs.T <= self.capacities, axis=-1)
+        """Do deployments bool (..., I) satisfy the constraints (1) to (3), together with the requested model while it is served?"""
+        served = np.array(deployment, dtype=bool)
+        served[..., self.requested] = True
+        return np.all(served @ self.needs.T <= self.capacities, axis=-1)
 
     def check(self, deployment: object, policy: str) -> Deployment:
         """The deployment as bool (I,). Raises PolicyError, naming the rule that it breaks, if it is not allowed."""
@@ -183,17 +200,20 @@ class Decision:
             returned = f"{chosen.dtype} of shape {chosen.shape}"
         if chosen.dtype != bool or chosen.shape != self.deployed.shape:
             raise self._refused(policy, f"decide() returned {returned}; it must return bool of shape {self.deployed.shape}")
-        if not chosen[self.requested]:
-            raise self._refused(policy, "the requested model is not in the chosen deployment")
-        alien = chosen & ~self.deployed
+        scope = f"under scope = {self.scenario.scope}"
+        if not chosen[self.requested] and not self.scenario.may_bypass:
+            raise self._refused(policy, f"the requested model is not in the chosen deployment, as it must be {scope}")
+        alien = chosen & ~self.allowed
         alien[self.requested] = False
-        if alien.any():
-            raise self._refused(policy, f"{self.name(alien.argmax())} was neither deployed nor requested and cannot be deployed")
+        if alien.any() and not self.scenario.may_prefetch:
+            alien_name = self.name(alien.argmax())
+            raise self._refused(policy, f"{alien_name} was neither deployed nor requested and cannot be deployed {scope}")
         if not self.fits(chosen):
-            used, s = self.needs @ chosen, self.scenario
+            used, s = self.needs @ chosen + self.needs[:, self.requested] * ~chosen[self.requested], self.scenario
+            served = "" if chosen[self.requested] else ", with the requested model while it is served,"
             raise self._refused(
                 policy,
-                f"the chosen deployment takes {used[0]:.6g} GB storage, {used[1]:.6g} GB GPU memory and {used[2]:.6g} kW; "
+                f"the chosen deployment{served} takes {used[0]:.6g} GB storage, {used[1]:.6g} GB GPU memory and {used[2]:.6g} kW; "
                 f"the server has {s.storage_gb:g} GB, {s.gpu_memory_gb:g} GB and {s.power_budget_kw:g} kW",
             )
         return chosen

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from .knapsack import search
+from .knapsack import best_subset, search
 
 LIMIT = 20_000  # states
 
@@ -34,6 +34,7 @@ class Deployments:
     first: npt.NDArray[np.int32]  # where each state's part of `subsets` begins, (S + 1,)
     subsets: npt.NDArray[np.int32]  # the states that are one model smaller; the last is without the highest model
     top: npt.NDArray[np.int64]  # the highest model of each state, -1 for the empty one, (S,)
+    size: npt.NDArray[np.int64]  # how many models each state holds, (S,)
 
     @classmethod
     def of(cls, needs: np.ndarray, capacities: np.ndarray, order: np.ndarray | None = None, limit: int = LIMIT) -> Any:
@@ -64,7 +65,7 @@ class Deployments:
         first = np.append(0, smaller.sum(axis=1).cumsum()).astype(np.int32)
         top = np.full(len(after), -1)
         top[1:] = head[len(head) - 1 - smaller[1:, ::-1].argmax(axis=1)] if len(head) else top[1:]
-        return cls(head, members, after, without, first, without[smaller], top)
+        return cls(head, members, after, without, first, without[smaller], top, smaller.sum(axis=1))
 
     def __len__(self) -> int:
         return len(self.members)
@@ -72,13 +73,6 @@ class Deployments:
     def state(self, deployed: npt.NDArray[np.bool_]) -> int:
         """The number of a deployment, bool (I,); models outside the head do not count."""
         return int(state_of(self.head, self.after, deployed))
-
-    def best_decision(self, worth: np.ndarray, price: np.ndarray, state: int, requested: int, slack: float) -> int:
-        """The state of least `worth` (S,) plus `price` (I,) of its members, among those that a miss in `state` may lead to.
-
-        Among states within `slack` of the least: the one of fewest models, then of the lowest number.
-        """
-        return int(best_decision(self.head, self.after, self.without, worth, price, state, requested, slack))
 
 
 @lru_cache(maxsize=8)
@@ -144,55 +138,116 @@ def _enumerate(needs, capacities, fits, head, limit):  # noqa: C901, a compiled 
 
 
 @njit(cache=True)
-def best_decision(head, after, without, worth, price, state, requested, slack):
-    """Depth first over the subsets of the state that may stay: once for the least worth, once for the choice."""
-    inside = head[without[state] != state]
+def reach(after, without, size, place, cost, leaving, fetching, may_bypass, may_prefetch, slack, least, choice):
+    """Find where a decision ends best, from every state v that it keeps of the old deployment with the requested model.
+
+    `cost` (S,) is that of ending in each state, and `place` the requested model's in the head. From v the requested model may
+    leave, at the cost `leaving`, and other models may be prefetched, at the cost `fetching` (I,). A superset has a higher number,
+    so one pass from the highest state down takes one step a model. Fills `least` (S,) with the costs, and `choice` (S,) with the
+    states: of those within `slack` the one of fewest models (`size`), then of the lowest number.
+    """
+    for v in range(cost.size - 1, -1, -1):
+        if place >= 0 and without[v, place] == v:
+            continue
+        low, best = cost[v], v
+        if may_bypass and place >= 0:
+            other = without[v, place]
+            if cost[other] + leaving <= low + slack:
+                low, best = cost[other] + leaving, other
+        if may_prefetch:
+            for model in range(after.shape[1]):
+                larger = after[v, model]
+                if larger <= v:
+                    continue
+                other, total = choice[larger], least[larger] + fetching[model]
+                fewer = size[other] < size[best] or (size[other] == size[best] and other < best)
+                if total < low - slack or (fewer and total <= low + slack):
+                    low, best = total, other
+        least[v], choice[v] = low, best
+
+
+@njit(cache=True)
+def best_decision(tables, row, bit, state, place, requested):  # noqa: C901, PLR0912, PLR0915, a compiled kernel
+    """The state in which the decision at a miss in `state` ends best; `place` is the requested model's in the head, -1 outside.
+
+    Depth first over the subsets of the state that may stay: once for the least cost, once for the choice. Among choices within the
+    tables' slack of the least: the one of fewest models, then of the lowest number.
+    """
+    t, values = tables, tables.values[row, bit]
+    held, left = t.held[min(row, len(t.held) - 1)], t.left[min(row, len(t.left) - 1)]
+    holding, leaving = (held[requested], left[requested]) if place >= 0 else (0.0, 0.0)
+    states = values.size if t.may_prefetch else 0
+    least, choice = np.empty(states), np.empty(states, dtype=np.int32)
+    if t.may_prefetch:
+        cost = np.zeros(states)
+        for v in range(1, states):
+            h = t.head.size - 1
+            while t.without[v, h] == v:
+                h -= 1
+            cost[v] = cost[t.without[v, h]] + held[t.head[h]]
+        for v in range(states):  # beside a requested model outside the head only what fits may be prefetched
+            cost[v] = cost[v] + values[v] if t.after[v, requested] >= 0 or place >= 0 else np.inf
+        reach(t.after, t.without, t.size, place, cost, leaving, t.fetching, t.may_bypass, True, t.slack, least, choice)
+    inside = t.head[t.without[state] != state]
     inside = inside[inside != requested]
-    subset, choice = np.zeros(inside.size + 1, dtype=np.int64), np.zeros(inside.size + 1, dtype=np.int64)
-    added = np.zeros(inside.size + 1)
-    best, least, fewest = -1, np.inf, 0
+    subset, tried = np.zeros(inside.size + 1, dtype=np.int64), np.zeros(inside.size + 1, dtype=np.int64)
+    keeping, saving = np.zeros(inside.size + 1), np.zeros(inside.size + 1)  # held and left, added up over the subset
+    best, lowest = -1, np.inf
     for choosing in (False, True):
         depth, arrived = 0, True
-        choice[0] = 0
+        tried[0] = 0
         while depth >= 0:
             if arrived:
-                reached = after[subset[depth], requested]
+                reached = t.after[subset[depth], requested]
                 if reached < 0:  # nor would any larger subset fit
                     depth -= 1
                     arrived = False
                     continue
-                total = worth[reached] + added[depth]
-                if not choosing:
-                    least = min(least, total)
-                elif total <= least + slack and (best < 0 or depth < fewest or (depth == fewest and reached < best)):
-                    best, fewest = reached, depth
-            following = choice[depth]
+                for leaves in (False, True):
+                    if t.may_prefetch:
+                        end, total = choice[reached], least[reached]
+                    elif leaves:
+                        end, total = subset[depth], values[subset[depth]] + keeping[depth] + leaving
+                    else:
+                        end, total = reached, values[reached] + keeping[depth] + holding
+                    total -= saving[depth]
+                    if not choosing:
+                        lowest = min(lowest, total)
+                    elif total <= lowest + t.slack and (
+                        best < 0 or t.size[end] < t.size[best] or (t.size[end] == t.size[best] and end < best)
+                    ):
+                        best = end
+                    if t.may_prefetch or not t.may_bypass or place < 0:
+                        break
+            following = tried[depth]
             if following == inside.size:
                 depth -= 1
                 arrived = False
                 continue
-            choice[depth] += 1
-            larger = after[subset[depth], inside[following]]
+            tried[depth] += 1
+            larger = t.after[subset[depth], inside[following]]
             arrived = larger >= 0
             if arrived:
                 depth += 1
-                subset[depth], added[depth] = larger, added[depth - 1] + price[inside[following]]
-                choice[depth] = following + 1
+                subset[depth], tried[depth] = larger, following + 1
+                keeping[depth] = keeping[depth - 1] + held[inside[following]]
+                saving[depth] = saving[depth - 1] + left[inside[following]]
     return best
 
 
 @njit(cache=True)
-def state_decision(tables, row, bit, deployed, requested, kept):
+def state_decision(tables, row, bit, deployed, requested, kept):  # noqa: C901, a compiled kernel
     """Fill `kept` (I,) with the best decision by the values of the states; False where a search needs too many nodes."""
-    state = state_of(tables.head, tables.after, deployed)
-    best = best_decision(
-        tables.head, tables.after, tables.without, tables.values[row, bit], tables.price[min(row, len(tables.price) - 1)],
-        state, requested, tables.slack,
-    )  # fmt: skip
+    state, place = state_of(tables.head, tables.after, deployed), -1
+    for h in range(tables.head.size):
+        if tables.head[h] == requested:
+            place = h
+    best = best_decision(tables, row, bit, state, place, requested)
     kept[:] = False
     for h in range(tables.head.size):
         kept[tables.head[h]] = tables.without[best, h] != best
-    kept[requested] = True
+    if place < 0:
+        kept[requested] = not tables.may_bypass or tables.saves[requested] > 0
     if tables.head.size == deployed.size or tables.saves.size == 0:
         return True
     others = np.flatnonzero(deployed & ~np.isnan(tables.saves))
@@ -203,9 +258,22 @@ def state_decision(tables, row, bit, deployed, requested, kept):
         for c in range(others.size):
             needs[r, c] = tables.needs[r, others[c]]
         for i in range(deployed.size):
-            if kept[i]:
+            if kept[i] or i == requested:
                 free[r] -= tables.needs[r, i]
     chosen, gap = search(tables.saves[others], needs, free, tables.nodes)
     for c in range(others.size):
         kept[others[c]] = chosen[c]
     return gap == 0
+
+
+def decide_by_state(tables, row: int, bit: int, decision) -> np.ndarray:
+    """The best decision by the values of the states, bool (I,), however many nodes a search takes."""
+    chosen = np.zeros(len(decision.deployed), dtype=bool)
+    if not state_decision(tables, row, bit, decision.deployed, decision.requested, chosen):
+        others = np.flatnonzero(decision.deployed & ~np.isnan(tables.saves))
+        chosen[others] = False
+        served = chosen.copy()
+        served[decision.requested] = True
+        free = decision.capacities - decision.needs @ served
+        chosen[others], _ = best_subset(tables.saves[others], np.ascontiguousarray(decision.needs[:, others]), free)
+    return chosen

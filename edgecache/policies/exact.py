@@ -1,8 +1,9 @@
 """Exact: the optimum of the decision that the genetic algorithm searches, at any number of models.
 
-Every deployed model pays either way: its eviction cost if it leaves, its holding cost if it stays. So a decision is a knapsack of
-three resources, in which keeping a model is worth the difference. Models worth nothing leave at once; branch and bound picks
-among the others.
+Every model pays either way: its leaving cost if it is not deployed, its holding cost if it is. So a decision is a knapsack of
+three resources, in which deploying a model is worth the difference. Models worth nothing leave at once; branch and bound picks
+among the others. The requested model takes its room in any case, while it is served. So where the reading `scope` lets it go
+afterwards, that is a choice of its own.
 """
 
 import warnings
@@ -67,11 +68,11 @@ class Exact:
     def solve(self, decision: Decision) -> tuple[Deployment, float]:
         """The deployment, bool (I,), and by how much its cost may exceed the optimum: 0 where that is proven."""
         candidates, needs = decision.candidates, decision.needs
-        worth = (decision.eviction_cost - decision.holding_cost)[candidates]
+        worth = decision.leaving_cost - decision.holding_cost
         free = decision.capacities - needs[:, decision.requested]
         chosen = np.zeros(len(decision.deployed), dtype=bool)
-        chosen[candidates], gap = best_subset(worth, np.ascontiguousarray(needs[:, candidates]), free, self.nodes)
-        chosen[decision.requested] = True
+        chosen[candidates], gap = best_subset(worth[candidates], np.ascontiguousarray(needs[:, candidates]), free, self.nodes)
+        chosen[decision.requested] = not decision.scenario.may_bypass or worth[decision.requested] > 0
         return chosen, gap
 
     def compiled(self, charges: Charges, rng: np.random.Generator) -> "ExactTables":
@@ -90,20 +91,32 @@ class ExactTables:
         """The tables for the decisions after request number `clock`, and the request number until which they hold."""
         charges, count = self.charges, len(self.charges.trace)
         last = min(count, clock + max(CELLS // len(charges.holding), 1))
-        c, capacities = charges.scenario.catalogue, charges.scenario.capacities
+        scenario = charges.scenario
         tables = PlannerTables(
-            EXACT, c.needs, capacities, clock + 1, charges.estimates(clock + 1, last), charges.holding, charges.charges_absence
+            EXACT,
+            scenario.catalogue.needs,
+            scenario.capacities,
+            clock + 1,
+            scenario.may_bypass,
+            scenario.may_prefetch,
+            estimates=charges.estimates(clock + 1, last),
+            holding=charges.holding,
+            charges_absence=charges.charges_absence,
+            nodes=self.few,
         )
-        return tables._replace(nodes=self.few), last
+        return tables, last
 
 
 @njit(cache=True)
 def exact_decision(tables, estimate, deployed, requested, kept):
     """Fill `kept` (I,) with the optimal deployment; False where the search needs more than the tables' nodes."""
-    candidates = np.flatnonzero(deployed)
+    may_stay = np.ones_like(deployed) if tables.may_prefetch else deployed.copy()
+    may_stay[requested] = False
+    candidates = np.flatnonzero(may_stay)
     needs, worth, free = np.empty((3, candidates.size)), np.empty(candidates.size), np.empty(3)
     for c in range(candidates.size):
-        worth[c] = estimate[candidates[c]] - tables.holding[candidates[c]]
+        leaving = estimate[candidates[c]] if deployed[candidates[c]] or tables.charges_absence else 0.0
+        worth[c] = leaving - tables.holding[candidates[c]]
         for r in range(3):
             needs[r, c] = tables.needs[r, candidates[c]]
     for r in range(3):
@@ -112,5 +125,5 @@ def exact_decision(tables, estimate, deployed, requested, kept):
     kept[:] = False
     for c in range(candidates.size):
         kept[candidates[c]] = chosen[c]
-    kept[requested] = True
+    kept[requested] = not tables.may_bypass or estimate[requested] > tables.holding[requested]
     return gap == 0

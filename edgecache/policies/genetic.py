@@ -66,9 +66,10 @@ class GA:
     -----
     Algorithm 1, Section III-E. An individual has one gene per model: 1 deploys it, 0 does not. The fitness is eq. 12.
 
-    Evaluation repairs an infeasible individual in place. It clears the genes of models that are neither deployed nor requested,
-    sets the gene of the requested model, and drops models at random until the rest fits. So any operators yield a feasible
-    decision, and the fitness needs no penalty weight.
+    Evaluation repairs an infeasible individual in place. It clears the genes of models that the reading `scope` does not allow,
+    sets the gene of the requested model where it must stay, and drops models at random until the rest fits beside the requested
+    one. So any operators yield a feasible decision, and the fitness needs no penalty weight. Under the scopes `prefetch` and
+    `free` every gene is free, as in Algorithm 1.
 
     The default `mate` and `mutate` draw their probability from the individual's own stream, so `eaSimple` calls them every time
     (cxpb = mutpb = 1), and its own draws decide nothing. To an operator that is registered without an argument `probability`,
@@ -141,11 +142,11 @@ class GA:
         if self.operators is not None:
             best, met, evaluations = self._run_deap(decision, self.operators)
         else:
-            d, limits = decision, (decision.needs, decision.capacities)
+            d, limits = decision, (decision.scenario.may_bypass, decision.needs, decision.capacities)
             words, best = self._words(d), np.empty(len(d.deployed), dtype=bool)
             met = np.zeros((len(words) * record, self.population, len(best)), dtype=bool)
             costs, more = (d.holding_cost, d.leaving_cost), (*self.settings, best, met)
-            ran = algorithm1(d.deployed, d.requested, *limits, *costs, words, *more)
+            ran = algorithm1(np.array(d.allowed), d.requested, *limits, *costs, words, *more)
             met, evaluations = met[:ran], self.population * np.arange(1, ran + 1)
         log = tools.Logbook()
         if record:

@@ -51,18 +51,19 @@ def vary(models, size, tournament, crossover, mutation, parents, fit, words, off
 
 
 @njit(cache=True, error_model="numpy")  # a decision that costs nothing has infinite fitness
-def evaluate(allowed, requested, needs, capacities, holding_cost, leaving_cost, population, words, fit):
+def evaluate(allowed, requested, may_bypass, needs, capacities, holding_cost, leaving_cost, population, words, fit):
     """Repair every individual in place, and fill `fit` with eq. 12. `requested` is a column of the population here."""
+    stays = -1 if may_bypass else requested
     for p in range(words.size):
         genes = population[p]
         storage, gpu_memory, power, cost, kept = 0.0, 0.0, 0.0, 0.0, 0
         for c in range(genes.size):
-            genes[c] = (genes[c] & allowed[c]) | (c == requested)
-            deployed = 1 if genes[c] else 0
-            storage += deployed * needs[0, c]
-            gpu_memory += deployed * needs[1, c]
-            power += deployed * needs[2, c]
-            kept += deployed
+            genes[c] = (genes[c] & allowed[c]) | (c == stays)
+            held = 1 if genes[c] or c == requested else 0
+            storage += held * needs[0, c]
+            gpu_memory += held * needs[1, c]
+            power += held * needs[2, c]
+            kept += held
             cost += holding_cost[c] if genes[c] else leaving_cost[c]
         draw = REPAIRS
         while kept > 1 and (storage > capacities[0] or gpu_memory > capacities[1] or power > capacities[2]):
@@ -86,8 +87,9 @@ def evaluate(allowed, requested, needs, capacities, holding_cost, leaving_cost, 
 
 @njit(cache=True)
 def algorithm1(
-    deployed,
+    allowed,
     requested,
+    may_bypass,
     needs,
     capacities,
     holding_cost,
@@ -102,15 +104,16 @@ def algorithm1(
 ):
     """Run Algorithm 1 on the random `words` (generations + 1, P). Returns how many generations ran.
 
-    `best`, bool (I,), is filled with the best deployment that it meets, the first among equals; `met`, bool (generations + 1, P, I)
-    or without rows, with every individual. The population leaves out the genes that repair clears, unless the absence of their
-    model costs something. It returns no array: from a cache Numba cannot box the arrays of what other compiled code calls too.
+    `allowed`, bool (I,), are the models that may be deployed beside the requested one. `best`, bool (I,), is filled with the best
+    deployment that it meets, the first among equals; `met`, bool (generations + 1, P, I) or without rows, with every individual.
+    The population leaves out the genes that repair clears, unless the absence of their model costs something. It returns no array:
+    from a cache Numba cannot box the arrays of what other compiled code calls too.
     """
-    size, count = deployed.size, words.shape[1]
-    allowed = deployed.copy()
+    size, count = allowed.size, words.shape[1]
+    allowed = allowed.copy()
     allowed[requested] = True
     models = np.flatnonzero(allowed | (leaving_cost != 0))
-    own = (allowed[models], np.searchsorted(models, requested), needs[:, models], capacities)
+    own = (allowed[models], np.searchsorted(models, requested), may_bypass, needs[:, models], capacities)
     costs = (holding_cost[models], leaving_cost[models])
     population, offspring = np.empty((count, models.size), dtype=np.bool_), np.empty((count, models.size), dtype=np.bool_)
     populate(models, words[0], population)
@@ -131,14 +134,19 @@ def algorithm1(
 
 
 @njit(cache=True)
-def best_met(
-    deployed, requested, needs, capacities, holding_cost, leaving_cost, words, tournament, crossover, mutation, convergence
-):
-    """The best deployment that Algorithm 1 meets, bool (I,), for other compiled code."""
-    settings = (tournament, crossover, mutation, convergence)
-    best, met = np.empty_like(deployed), np.empty((0, 0, 0), dtype=np.bool_)
-    algorithm1(deployed, requested, needs, capacities, holding_cost, leaving_cost, words, *settings, best, met)
-    return best
+def best_met(tables, estimate, words, deployed, requested, kept):
+    """Fill `kept` (I,) with the best deployment that Algorithm 1 meets, for other compiled code."""
+    t, leaving, allowed = tables, estimate, deployed
+    if not t.charges_absence:
+        leaving = np.where(deployed, estimate, 0.0)
+        leaving[requested] = estimate[requested]
+    if t.may_prefetch:
+        allowed = np.empty_like(deployed)
+        for i in range(deployed.size):
+            allowed[i] = (t.needs[:, i] <= t.capacities).all()
+    settings = (t.tournament, t.crossover, t.mutation, t.convergence)
+    met = np.empty((0, 0, 0), dtype=np.bool_)
+    algorithm1(allowed, requested, t.may_bypass, t.needs, t.capacities, t.holding, leaving, words, *settings, kept, met)
 
 
 class GeneticTables:
@@ -163,6 +171,8 @@ class GeneticTables:
             scenario.catalogue.needs,
             scenario.capacities,
             clock + 1,
+            scenario.may_bypass,
+            scenario.may_prefetch,
             estimates=charges.estimates(clock + 1, last),
             holding=charges.holding,
             charges_absence=charges.charges_absence,

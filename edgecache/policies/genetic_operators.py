@@ -39,7 +39,7 @@ class Operators:
     """
 
     def __init__(self, decision: Decision, tournament: int):
-        self.decision, self.tournament = decision, tournament
+        self.decision, self.tournament, self.allowed = decision, tournament, decision.allowed
         self.cost = list(zip(decision.leaving_cost.tolist(), decision.holding_cost.tolist(), strict=True))
         self.draw = deepcopy(decision.rng).bit_generator.random_raw
 
@@ -82,10 +82,13 @@ class Operators:
         return (individual,)
 
     def repair(self, individual: Individual) -> None:
-        """Make the individual feasible, in place; a feasible one stays as it is."""
+        """Make the individual feasible, in place, the requested model beside it; a feasible one stays as it is."""
         d, number = self.decision, REPAIRS
         for i, gene in enumerate(individual):
-            individual[i] = int(i == d.requested or bool(gene and d.deployed[i]))
+            if i == d.requested:
+                individual[i] = int(gene or not d.scenario.may_bypass)
+            else:
+                individual[i] = int(bool(gene and self.allowed[i]))
         kept, used = [i for i, gene in enumerate(individual) if gene and i != d.requested], np.zeros(3)
         for i in sorted([*kept, d.requested]):  # one by one, as the compiled repair adds them up
             used += d.needs[:, i]

@@ -18,8 +18,8 @@ from ..errors import InputError
 from ..listing import described
 from ..scenario import Scenario
 from .contract import Bound, Decision, Deployment, Floats
-from .deployments import Deployments
-from .knapsack import FEW, best_subset
+from .deployments import Deployments, decide_by_state, reach
+from .knapsack import FEW
 from .planner_tables import ONLINE, PlannerTables
 
 TOLERANCE = 1e-10  # of the average cost, relative to the largest cost of a request
@@ -32,9 +32,9 @@ RAREST = 1e-9  # a model with a smaller share of the requests is planned for as 
 class OptimalOnline(Bound):
     """Minimise the average cost under independent requests of known popularity, all three resources honoured.
 
-    It is a lower bound, on average, for policies of the following class: they decide at misses alone, keep the requested model,
-    only evict, and know neither the next requests nor the position within a slot. Costs must be booked by the true popularity:
-    under the reading `popularity = estimated` a policy that follows the estimate may cost less.
+    It is a lower bound, on average, for policies of the following class: they decide at misses alone and within the reading
+    `scope`, and know neither the next requests nor the position within a slot. Costs must be booked by the true popularity: under
+    the reading `popularity = estimated` a policy that follows the estimate may cost less.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ class OptimalOnline(Bound):
     -----
     The resource cost of a slot is spread over its mean number of requests. Under `active_cycle = actual` an eviction costs its
     expectation. Where more than `limit` deployments fit the server, the plan covers some models alone: those that save most for
-    their share of the server, as if the others left at the next miss. Of those others it keeps what saves most in the room left.
+    their share of the server, as if the others left at the next miss. Of those others it keeps what saves most in the room left,
+    and it never prefetches them.
     That is no bound, and the name of the plan then ends in `-approximate`; so it does where the iteration does not converge, which
     happens where some models are asked for less than once in a million requests.
     """
@@ -104,10 +105,12 @@ class OptimalOnline(Bound):
         deployments = Deployments.of(needs, capacities, order, self.limit)
         members = deployments.members
         missed = np.where(members | ~fits, 0.0, popularity)  # by state: probability that the next request fetches each model
-        visiting = np.where(members.any(axis=0), 0.0, holding)  # what is not in the head leaves at the next miss
+        # what is not in the head leaves at the next miss, or at once
+        visiting = np.where(members.any(axis=0) | scenario.may_bypass, 0.0, holding)
         held, left = members @ holding, members @ evicting
         paid = missed @ (fetching + evicting + visiting) + missed.sum(axis=1) * left
-        cost, values = _least_average_cost(deployments, missed, paid, held, left)
+        scope = scenario.may_bypass, scenario.may_prefetch
+        cost, values = _least_average_cost(deployments, missed, paid, held, left, evicting, fetching, scope)
         why = ""
         if len(deployments.head) < fits.sum():
             why = f"more than {self.limit} deployments fit the server"
@@ -115,7 +118,7 @@ class OptimalOnline(Bound):
             why = "the value iteration did not converge"
         rate = charges.trace.requests_per_slot
         return OnlinePlan(
-            self.name, why, charges, deployments, values, holding - evicting, saves - holding, rate * (cost + absent.sum())
+            self.name, why, charges, deployments, values, (holding, evicting, fetching), saves, rate * (cost + absent.sum())
         )
 
 
@@ -133,15 +136,17 @@ def _shares(popularity: npt.ArrayLike, models: int) -> Floats:
 class OnlinePlan:
     """OptimalOnline for one scenario and popularity: at a miss, the deployment of the least expected cost from there on."""
 
-    def __init__(self, name, why_approximate, charges, deployments, values, price, saves, average_cost):
+    def __init__(self, name, why_approximate, charges, deployments, values, prices, saves, average_cost):
         self.name = f"{name}-approximate" if why_approximate else name
         self.why_approximate, self.charges, self.deployments = why_approximate, charges, deployments
         self.values = values  # relative value of each state, (S,)
-        self.price = price  # of each model held: holding it for a request, less what its eviction would have cost, (I,)
-        self.saves = np.where(deployments.members.any(axis=0), np.nan, saves)  # expected per request, for models outside the head
+        self.holding, self.evicting, self.fetching = prices  # each model, per request, eviction and deployment, (I,)
+        # what keeping each model outside the head saves, expected per request, (I,)
+        self.saves = np.where(deployments.members.any(axis=0), np.nan, saves - self.holding)
         self._average_cost = average_cost
         size = np.abs(values[np.isfinite(values)]).max(initial=0.0)
-        self.slack = 1e-9 * np.abs(price).max() + 1e-12 * size  # of rounding and convergence, between equals
+        # of rounding and convergence, between equals
+        self.slack = 1e-9 * np.abs(self.holding - self.evicting).max() + 1e-12 * size
 
     @property
     def exact(self) -> bool:
@@ -162,12 +167,17 @@ class OnlinePlan:
             ONLINE,
             scenario.catalogue.needs,
             scenario.capacities,
+            may_bypass=scenario.may_bypass,
+            may_prefetch=scenario.may_prefetch,
             nodes=FEW,
             head=d.head,
             after=d.after,
             without=d.without,
+            size=d.size,
             values=self.values[None, None],
-            price=self.price[None],
+            held=self.holding[None],
+            left=self.evicting[None],
+            fetching=self.fetching,
             slack=self.slack,
             saves=self.saves,
         )
@@ -175,24 +185,26 @@ class OnlinePlan:
 
     def decide(self, decision: Decision) -> Deployment:
         """The deployment of least expected cost, bool (I,)."""
-        d, needs = self.deployments, decision.needs
-        best = d.best_decision(self.values, self.price, d.state(decision.deployed), decision.requested, self.slack)
-        chosen = d.members[best].copy()
-        chosen[decision.requested] = True
-        others = np.flatnonzero(decision.deployed & ~np.isnan(self.saves))
-        if len(others):
-            free = decision.capacities - needs @ chosen
-            chosen[others], _ = best_subset(self.saves[others], np.ascontiguousarray(needs[:, others]), free)
-        return chosen
+        return decide_by_state(self.tables(0, 0)[0], 0, 0, decision)
 
 
-def _least_average_cost(d: Deployments, missed: Floats, paid: Floats, held: Floats, left: Floats) -> tuple[float, np.ndarray]:
+def _least_average_cost(
+    d: Deployments,
+    missed: Floats,
+    paid: Floats,
+    held: Floats,
+    left: Floats,
+    evicting: Floats,
+    fetching: Floats,
+    scope: tuple[bool, bool],
+) -> tuple[float, np.ndarray]:
     """The least average cost of a request, NaN if it did not converge, and the relative values of the states (S,).
 
     By state: `missed` (S, I), the probability of a miss for each model; `paid`, what misses cost a request before the choice;
-    `held`, what a request costs; `left`, what evicting all would cost. A state without misses is never left, and has an average
-    cost of its own. So the least cost of the others is found with no way into those; only where one of them costs less is it
-    where the best policy ends.
+    `held`, what a request costs; `left`, what evicting all would cost. `scope`: may a decision bypass, and prefetch?
+
+    A state without misses is never left, and has an average cost of its own. So the least cost of the others is found with no way
+    into those; only where one of them costs less is it where the best policy ends.
     """
     asked = missed.sum(axis=1)
     final = asked == 0
@@ -202,8 +214,10 @@ def _least_average_cost(d: Deployments, missed: Floats, paid: Floats, held: Floa
     wait = 1 / np.where(final, 1.0, asked)  # mean number of requests up to and including the next miss
     chance, spent = missed * wait[:, None], (paid + (1 - asked) * held) * wait
     scale = TOLERANCE * (np.abs(held).max() + paid.max())
-    tables = (d.after, d.first, d.subsets, chance, spent, wait, held, left)
-    cheapest, others = held[final].min(initial=np.inf), missed.any(axis=0).sum() > 1
+    states = (d.head, d.after, d.without, d.size, d.first, d.subsets)
+    tables = (*states, chance, spent, wait, held, left, evicting, fetching, *scope)
+    # with one model that may be missed, a decision that keeps it ends all misses
+    cheapest, others = held[final].min(initial=np.inf), missed.any(axis=0).sum() > (0 if scope[0] else 1)
     cost = _iterate(*tables, values, final, np.nan, scale, MOST_ROUNDS) if others else np.inf
     if cheapest < cost:
         values[:] = 0
@@ -215,7 +229,10 @@ def _least_average_cost(d: Deployments, missed: Floats, paid: Floats, held: Floa
 
 
 @njit(cache=True)
-def _iterate(after, first, subsets, chance, spent, wait, held, left, values, barred, cost, tolerance, rounds):  # noqa: C901, PLR0912, a compiled kernel
+def _iterate(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
+    head, after, without, size, first, subsets, chance, spent, wait, held, left, evicting, fetching, may_bypass, may_prefetch,
+    values, barred, cost, tolerance, rounds,
+):  # fmt: skip
     """Value iteration from miss to miss, into `values`; returns the least average cost of a request, NaN if it did not converge.
 
     By state: `chance` (S, I) of the model that the next miss is for, `wait` in requests and `spent` until then. With a trial cost c
@@ -229,15 +246,29 @@ def _iterate(after, first, subsets, chance, spent, wait, held, left, values, bar
     trial, before, gained = (cost if known else 0.0), np.nan, np.nan
     worth, best, change = np.empty(states), np.empty((states, models)), np.zeros(states)
     choice = np.zeros((states, models), dtype=np.int32)  # the state that the best decision leads to
+    # where the decisions that keep each state of the old deployment end best: by the requested model, where it may leave
+    kinds = head.size if may_bypass else 0
+    kind, ends = np.full(models, kinds), np.empty(states)
+    kept_worth, end = np.empty((kinds + 1, states)), np.empty((kinds + 1, states), dtype=np.int32)
+    for h in range(kinds):
+        kind[head[h]] = h
+    prefetching = np.zeros((states, models) if may_prefetch else (1, 1))  # what the choice costs beside its worth
     for number in range(rounds):
         for state in range(states):
-            worth[state] = np.inf if barred[state] else held[state] + values[state] - left[state]
+            ends[state] = np.inf if barred[state] else held[state] + values[state]
+            worth[state] = ends[state] - left[state]
+        for h in range(kinds + 1):
+            place = h if h < kinds else -1
+            leaving = evicting[head[h]] if h < kinds else 0.0
+            reach(after, without, size, place, ends, leaving, fetching, may_bypass, may_prefetch, 0.0, kept_worth[h], end[h])
+            kept_worth[h] -= left
         low, high, least, most = np.inf, -np.inf, np.inf, -np.inf
         for state in range(states):
             row, chosen = best[state], choice[state]  # of the least worth after each request, over all subsets that may stay
             for r in range(models):
-                chosen[r] = after[state, r]
-                row[r] = worth[chosen[r]] if chosen[r] >= 0 else np.inf
+                kept = after[state, r]
+                row[r] = kept_worth[kind[r], kept] if kept >= 0 else np.inf
+                chosen[r] = end[kind[r], kept] if kept >= 0 else kept
             for place in range(first[state], first[state + 1]):
                 other, another = best[subsets[place]], choice[subsets[place]]
                 for r in range(models):
@@ -248,6 +279,8 @@ def _iterate(after, first, subsets, chance, spent, wait, held, left, values, bar
                 if chance[state, r] > 0:
                     value += chance[state, r] * row[r]
                     stays = False
+                    if may_prefetch:
+                        prefetching[state, r] = row[r] - worth[chosen[r]]
             if stays:  # for ever
                 continue
             change[state] = value - values[state]
@@ -271,7 +304,8 @@ def _iterate(after, first, subsets, chance, spent, wait, held, left, values, bar
                 value, stays = spent[state] - trial * wait[state] - values[state], True
                 for r in range(models):
                     if chance[state, r] > 0:
-                        value += chance[state, r] * worth[choice[state, r]]
+                        more = prefetching[state, r] if may_prefetch else 0.0
+                        value += chance[state, r] * (worth[choice[state, r]] + more)
                         stays = False
                 change[state] = 0.0 if stays else value
             base = 0.0 if known else change[0]

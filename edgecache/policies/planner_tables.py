@@ -22,7 +22,9 @@ class PlannerTables(NamedTuple):
     kind: int  # EXACT, GENETIC, ONLINE or CLAIRVOYANT
     needs: Floats  # (3, I)
     capacities: Floats  # (3,)
-    first: int = 1  # the request number of row 0 of `estimates`, `values` and `price`
+    first: int = 1  # the request number of row 0 of `estimates`, `values`, `held` and `left`
+    may_bypass: bool = False  # may the requested model go as soon as it is served?
+    may_prefetch: bool = False  # may models be deployed that nobody requested?
     estimates: Floats = np.empty((0, 0))  # cost of evicting each model, (rows, I)
     holding: Floats = _NO_COST  # cost of keeping each model, (I,)
     charges_absence: bool = False  # does every undeployed model pay?
@@ -35,8 +37,11 @@ class PlannerTables(NamedTuple):
     head: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)  # the tables of deployments.Deployments
     after: npt.NDArray[np.int32] = _NO_INDEX
     without: npt.NDArray[np.int32] = _NO_INDEX
+    size: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
     values: Floats = np.empty((0, 0, 0))  # value of each state, (rows, bits, S)
-    price: Floats = np.empty((0, 0))  # added for each model held, (rows, I)
+    held: Floats = np.empty((0, 0))  # what holding each model costs until the next request, (rows, I)
+    left: Floats = np.empty((0, 0))  # what evicting each model costs, (rows, I)
+    fetching: Floats = np.empty(0)  # what deploying each model costs, (I,)
     slack: float = 0.0  # values this close are equal
     same_slot: Deployment = np.empty(0, dtype=np.bool_)  # is the next request in the same slot? (rows,)
     saves: Floats = np.empty(0)  # worth of keeping each model that no state tells apart, (I,); NaN for the others
