@@ -5,8 +5,7 @@ import numpy.typing as npt
 
 from .errors import InputError
 from .scenario import Scenario
-from .trace import NEVER as NEVER
-from .trace import Trace as Trace
+from .trace import Trace
 
 
 def zipf_popularity(models: int, exponent: float) -> npt.NDArray[np.float64]:

@@ -83,6 +83,8 @@ def moments(name: str, values: Any, requests: int) -> npt.NDArray[np.float64] | 
         raise InputError(f"{name} of a trace is {array[request]:g} at request {request}; it must be finite and at least zero")
     if name == "time_s" and (np.diff(array) < 0).any():
         request = int(np.argmax(np.diff(array) < 0)) + 1
-        raise InputError(f"time_s of a trace is {array[request]:g} at request {request}, after {array[request - 1]:g}; it must ascend")
+        raise InputError(
+            f"time_s of a trace is {array[request]:g} at request {request}, after {array[request - 1]:g}; it must ascend"
+        )
     array.flags.writeable = False
     return array

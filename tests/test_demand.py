@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from support.cases import make_catalogue
 
 from edgecache import Clairvoyant, InputError, OptimalOnline, Scenario, Trace, load_catalogue, poisson_trace, simulate
-from edgecache.demand import NEVER
+from edgecache.trace import NEVER
 
 BOTH_FIT = make_catalogue(a=(30, 4, 0.1, 5, 2), b=(30, 4, 0.1, 5, 2))
 TRACE = {"slot": [0, 0, 1], "model": [0, 1, 0], "slots": 2, "popularity": [0.5, 0.5]}

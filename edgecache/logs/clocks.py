@@ -96,7 +96,7 @@ def _arrow_nanoseconds(column: Any) -> npt.NDArray[np.int64]:
         wall = column.cast(pa.timestamp("ns"))
     except pa.ArrowInvalid as error:
         raise BadTime(0, column[0].as_py(), f"it holds a time outside the years 1678 to 2261 ({error})") from None
-    return wall.to_numpy().astype("datetime64[ns]").astype(np.int64)
+    return wall.dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
 
 
 def _wall_clock(nanoseconds: npt.NDArray[np.int64], column: Any) -> Times:
@@ -162,4 +162,4 @@ def _text(column: Any, unit: str) -> Times:
     if bad.any():
         row = int(bad.argmax())
         raise BadTime(row, words.iloc[row], "it is no time: use ISO 8601, seconds, or milliseconds since 1970")
-    return _wall_clock(wall.to_numpy().astype("datetime64[ns]").astype(np.int64), text)
+    return _wall_clock(wall.dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64), text)

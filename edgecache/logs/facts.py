@@ -67,7 +67,9 @@ class LogFacts:
         lines.append(f"{burst}{self.hourly_dispersion:.1f}; hours without a request {self.empty_hours:.0%}")
         if self.model_cv:
             low, high = min(self.model_cv), max(self.model_cv)
-            lines.append(f"CV of the inter-arrival times of one model, the {len(self.model_cv)} leading ones: {low:.1f} to {high:.1f}")
+            lines.append(
+                f"CV of the inter-arrival times of one model, the {len(self.model_cv)} leading ones: {low:.1f} to {high:.1f}"
+            )
         return lines
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..errors import InputError, unknown
 
@@ -174,7 +175,7 @@ def find_format(
         time_column = time or _usual(present, TIME_NAMES, "times", "time", source)
         model_column = model or _usual(present, MODEL_NAMES, "models", "model", source)
         known = LogFormat("columns", "a table of requests", (), time_column, model_column)
-    changes = {"time": time or known.time, "model": model or known.model, "time_unit": time_unit or known.time_unit}
+    changes: dict[str, Any] = {"time": time or known.time, "model": model or known.model, "time_unit": time_unit or known.time_unit}
     if time is not None and time != known.time:  # another column of times: the format's rules for its own do not hold
         changes |= {"ends": False, "end": None, "time_unit": time_unit or "auto"}
     kept = {name: values for name, values in known.where.items() if name in present}

@@ -249,8 +249,8 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
 
 def _opened(path: Path, compressed: bool) -> Any:
     """The file as text."""
-    raw = gzip.open(path) if compressed else path.open("rb")
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")  # type: ignore[arg-type]
+    raw = gzip.open(path) if compressed else path.open("rb")  # noqa: SIM115, the wrapper closes it
+    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
 
 
 def _first_bad_line(path: Path, compressed: bool, delimiter: str) -> tuple[int, int, int]:

@@ -119,7 +119,9 @@ def _table(mapping: str | Path | Mapping[str, str]) -> Mapping[str, str]:
         return mapping
     path = Path(mapping)
     if not path.is_file():
-        raise InputError(f"map is {str(mapping)!r}; it must be {', '.join(RULES)}, or a CSV file with the columns model and service")
+        raise InputError(
+            f"map is {str(mapping)!r}; it must be {', '.join(RULES)}, or a CSV file with the columns model and service"
+        )
     if path.stat().st_size > LARGEST_TABLE:
         raise InputError(f"{path}: a table of models has at most {LARGEST_TABLE // 10**6} MB")
     try:

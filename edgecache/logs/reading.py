@@ -35,7 +35,7 @@ def read_log(
         CSV (separated by comma, semicolon or tab), JSON lines, a JSON list or parquet, plain or gzip-compressed, or the access log
         of a server that `access_lines` knows. Known formats need no options.
     time, model : str, optional
-        The columns of the time and the model. By default those of the known format, or the first that is called as such usually are.
+        The columns of the time and the model. By default those of the known format, or the first that is called as usual.
     where : mapping of str to str, optional
         Accepted values by column, such as ``{"status": "SUCCEED"}``; other rows are dropped and counted.
     time_unit : str, optional
@@ -100,7 +100,7 @@ def log_of_table(
     Examples
     --------
     >>> log_of_table({"t": [3.0, 1.0], "model": ["a", "b"]}).models
-    ('a', 'b')
+    ('b', 'a')
     """
     require("pyarrow", "traces", "reading a request log")
     import pandas as pd
@@ -138,10 +138,9 @@ def _of_lines(opened: LogFile, time_unit: str | None) -> RequestLog:
     }
     if any(named):
         columns["model"] = pa.chunked_array([pa.array(named).dictionary_encode()])
-    log = _of_columns(
+    return _of_columns(
         columns, kind, str(opened.path), lambda row: f"{opened.path}, line {lines.number[row]}", other_lines=lines.others
     )
-    return log
 
 
 def _of_columns(columns: dict[str, Any], chosen: LogFormat, source: str, place: Any, other_lines: int = 0) -> RequestLog:
@@ -202,9 +201,7 @@ def _sorted(seconds: Any, codes: Any, names: tuple[str, ...], duration: Any, kee
         start = None if start is None else start + np.timedelta64(round(first * 1e9), "ns")
     if codes is not None:
         codes, names = _renumbered(codes, names)
-    return RequestLog(
-        time_s=seconds, model=codes, models=names, duration_s=duration, start=start, out_of_order=behind, **about
-    )
+    return RequestLog(time_s=seconds, model=codes, models=names, duration_s=duration, start=start, out_of_order=behind, **about)
 
 
 def _renumbered(codes: npt.NDArray, names: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
@@ -219,10 +216,10 @@ def _renumbered(codes: npt.NDArray, names: tuple[str, ...]) -> tuple[npt.NDArray
 
 def _accepted(columns: dict[str, Any], chosen: LogFormat, rows: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Which rows have accepted values, and how many were dropped for each column."""
-    keep, dropped = np.ones(rows, dtype=bool), {}
+    keep, dropped = np.ones(rows, dtype=bool), dict[str, int]()
     for name, accepted in chosen.where.items():
         codes, words = _codes(columns[name])
-        fine = np.array([word in accepted for word in words] + [""in accepted])
+        fine = np.array([word in accepted for word in words] + ["" in accepted])
         _drop(keep, dropped, fine[codes], f"whose {name} is not {' or '.join(word for word in accepted if word)}")
     return keep, dropped
 

@@ -25,7 +25,7 @@ class RequestLog:
     model : array of int, shape (N,), or None
         Index in `models` of the model that each request asks for; None where the log names no model.
     models : tuple of str
-        The models' names, in the order of their first appearance in the log.
+        The models' names, in the order of their first requests.
     duration_s : array of float, shape (N,), or None
         How long each request took, s; NaN where the log does not say.
     start : numpy.datetime64 or None

@@ -50,13 +50,13 @@ def slots_of(
         return np.arange(count) // requests_per_slot, slots, float(time_s[-1] / slots) or 1.0
     if isinstance(slot_s, bool) or not isinstance(slot_s, int | float | np.number) or not 1e-9 <= slot_s < 1e12:
         raise InputError(f"the length of a slot is {slot_s!r}; it must be a number of seconds from 1e-9 to 1e12")
-    slots = float(time_s[-1]) // slot_s + 1
-    if slots > MOST_SLOTS:
+    spanned = float(time_s[-1]) // slot_s + 1
+    if spanned > MOST_SLOTS:
         raise InputError(
-            f"{source}: {time_s[-1]:,.0f} s are {slots:,.0f} slots of {slot_s:g} s; at most {MOST_SLOTS:,} are allowed, so take "
+            f"{source}: {time_s[-1]:,.0f} s are {spanned:,.0f} slots of {slot_s:g} s; at most {MOST_SLOTS:,} are allowed, so take "
             "longer slots, or a number of requests per slot"
         )
-    return (time_s // slot_s).astype(np.int64), int(slots), float(slot_s)
+    return (time_s // slot_s).astype(np.int64), int(spanned), float(slot_s)
 
 
 def seconds_of(text: str | float, what: str = "a duration") -> float:

@@ -10,10 +10,10 @@ from support.cases import equal_catalogue, make_catalogue, make_trace, one_each,
 
 from edgecache import POLICIES, EvictionPolicy, Scenario, eviction_policy, poisson_trace, simulate
 from edgecache.accounting import Charges
-from edgecache.demand import NEVER
 from edgecache.loop import DONE, deploy, serve
 from edgecache.policies.contract import DEPLOYED
 from edgecache.simulator import empty_server
+from edgecache.trace import NEVER
 
 
 @eviction_policy
