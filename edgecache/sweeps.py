@@ -37,6 +37,7 @@ def sweep(
     progress: bool | None = None,
     demand: str | Demand | None = None,
     trace: Trace | None = None,
+    slo_s: float | None = None,
 ) -> pd.DataFrame:
     """Run every combination of the values in `vary` with every policy and replication, into one tidy table.
 
@@ -63,6 +64,8 @@ def sweep(
         may hold several, as ``{"demand": ["poisson", "gamma:cv=4"]}``.
     trace : Trace, optional
         One trace for every replication instead. Only policies that draw random numbers then differ between replications.
+    slo_s : float, optional
+        A bound on the delay, s. With it the table has the columns of `Simulation.delays` too.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def sweep(
     >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
     {(6, 'ga'): 19.9, (6, 'lru'): 25.9, (12, 'ga'): 19.9, (12, 'lru'): 54.8}
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, by_slot=False)
+    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, slo_s, by_slot=False)
     rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]
     return pd.DataFrame(rows)
 
@@ -120,7 +123,7 @@ def sweep_by_slot(
     >>> len(means), len(slots)
     (2, 200)
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, by_slot=True)
+    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, None, by_slot=True)
     means, columns = [], []
     for label, mean, slots in plan.run(jobs, dask, progress):
         means.append({**label, **mean})
@@ -142,6 +145,7 @@ class _Plan:
         seed: int,
         demand: str | Demand | None,
         trace: Trace | None,
+        slo_s: float | None,
         *,
         by_slot: bool,
     ):
@@ -158,12 +162,13 @@ class _Plan:
             if isinstance(policy, Bound):
                 policy.admit(server)
         self.cells = list(itertools.product(varied, range(replications)))
-        self.seed, self.by_slot = seed, by_slot
+        self.seed, self.by_slot, self.slo_s = seed, by_slot, _bound_on_delay(slo_s)
 
     def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
         """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
-        tasks = [(server, chosen, self.policies, self.seed, number, self.by_slot) for (_, server, chosen), number in self.cells]
+        what = (self.policies, self.seed, self.by_slot, self.slo_s)
+        tasks = [(server, chosen, number, *what) for (_, server, chosen), number in self.cells]
         cells = run_parallel(_cell, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
         for ((point, _, _), replication), cell in zip(self.cells, cells, strict=True):
             for name, means, slots in cell:
@@ -207,9 +212,16 @@ def _policies(policies: Sequence[str | Policy]) -> list[Policy]:
     return chosen
 
 
-def _cell(task: tuple[Scenario, Demand, Sequence[Policy], int, int, bool]) -> Cell:
+def _bound_on_delay(slo_s: float | None) -> float | None:
+    """The bound on the delay. Raises InputError where it is no number above zero."""
+    if slo_s is not None and (isinstance(slo_s, bool) or not isinstance(slo_s, int | float | np.number) or not 0 < slo_s < np.inf):
+        raise InputError(f"slo_s is {slo_s!r}; it must be a number of seconds above zero")
+    return slo_s
+
+
+def _cell(task: tuple[Scenario, Demand, int, Sequence[Policy], int, bool, float | None]) -> Cell:
     """Play every policy on one scenario and replication."""
-    scenario, demand, policies, seed, replication, by_slot = task
+    scenario, demand, replication, policies, seed, by_slot, slo_s = task
     game = Game.of(scenario, seed, replication, demand=demand)
     cell: Cell = []
     for policy in policies:
@@ -220,7 +232,8 @@ def _cell(task: tuple[Scenario, Demand, Sequence[Policy], int, int, bool]) -> Ce
                 raise
             cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
         else:
-            cell.append((run.policy, run.means(), run.by_slot if by_slot else {}))
+            delays = {} if slo_s is None else run.delays(slo_s)
+            cell.append((run.policy, run.means() | delays, run.by_slot if by_slot else {}))
     return cell
 
 

@@ -96,7 +96,7 @@ def _arrow_nanoseconds(column: Any) -> npt.NDArray[np.int64]:
         wall = column.cast(pa.timestamp("ns"))
     except pa.ArrowInvalid as error:
         raise BadTime(0, column[0].as_py(), f"it holds a time outside the years 1678 to 2261 ({error})") from None
-    return wall.dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
+    return wall.to_numpy().astype("datetime64[ns]").astype(np.int64)
 
 
 def _wall_clock(nanoseconds: npt.NDArray[np.int64], column: Any) -> Times:
