@@ -14,6 +14,8 @@ UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # how many of each make a s
 # A number of this size or more counts the unit since 1970; a smaller one counts seconds from the start of the log.
 EPOCHS = ((1e17, "ns"), (1e14, "us"), (1e11, "ms"), (5e8, "s"))
 DAY_S = 86_400.0
+FIRST_YEAR, LAST_YEAR = 1678, 2261  # what nanoseconds in 64 bits can hold
+FUTURE = "it lies in the future; check the column and the unit of its times"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +91,16 @@ def read_times(column: Any, unit: str = "auto") -> Times:
 
 
 def _arrow_nanoseconds(column: Any) -> npt.NDArray[np.int64]:
-    """Nanoseconds since 1970, (N,); NaT's integer where there is no time."""
+    """Nanoseconds since 1970, (N,), of a column of timestamps; NaT's integer where there is no time."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     try:
         wall = column.cast(pa.timestamp("ns"))
-    except pa.ArrowInvalid as error:
-        raise BadTime(0, column[0].as_py(), f"it holds a time outside the years 1678 to 2261 ({error})") from None
+    except pa.ArrowInvalid:
+        years = pc.year(column).fill_null(1970).to_numpy()
+        row = int(np.argmax((years < FIRST_YEAR) | (years > LAST_YEAR)))
+        raise BadTime(row, column[row].as_py(), FUTURE if years[row] > LAST_YEAR else "it lies too far in the past") from None
     return wall.to_numpy().astype("datetime64[ns]").astype(np.int64)
 
 
@@ -115,7 +120,7 @@ def _refuse_the_future(nanoseconds: npt.NDArray[np.int64], column: Any) -> None:
     """Raise BadTime for a time more than a day ahead of this machine's clock: a wrong unit or a wrong clock."""
     latest = int(nanoseconds.argmax())
     if nanoseconds[latest] > (time.time() + DAY_S) * 1e9:
-        raise BadTime(latest, column[latest].as_py(), "it lies in the future; check the column and the unit of its times")
+        raise BadTime(latest, column[latest].as_py(), FUTURE)
 
 
 def _numbers(values: npt.NDArray[np.float64], column: Any, unit: str) -> Times:
@@ -145,10 +150,11 @@ def _text(column: Any, unit: str) -> Times:
 
     text = column.cast(pa.string())
     try:
-        return _wall_clock(_arrow_nanoseconds(text), text)
-    except (pa.ArrowInvalid, BadTime) as error:
-        if isinstance(error, BadTime) and "future" in error.why:
-            raise
+        stamps = text.cast(pa.timestamp("ns"))
+    except pa.ArrowInvalid:  # another form, or a time that nanoseconds cannot hold
+        pass
+    else:
+        return _wall_clock(_arrow_nanoseconds(stamps), text)
     words = text.to_pandas()
     numbers = pd.to_numeric(words, errors="coerce")
     empty = words.isna() | (words.str.strip() == "")
@@ -162,4 +168,8 @@ def _text(column: Any, unit: str) -> Times:
     if bad.any():
         row = int(bad.argmax())
         raise BadTime(row, words.iloc[row], "it is no time: use ISO 8601, seconds, or milliseconds since 1970")
+    years = wall.dt.year.fillna(1970).to_numpy()
+    if not ((years >= FIRST_YEAR) & (years <= LAST_YEAR)).all():
+        row = int(np.argmax((years < FIRST_YEAR) | (years > LAST_YEAR)))
+        raise BadTime(row, words.iloc[row], FUTURE if years[row] > LAST_YEAR else "it lies too far in the past")
     return _wall_clock(wall.dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64), text)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 HOUR_S = 3600.0
+MOST_HOURS = 10_000_000  # that are counted: a thousand years
 LEADERS = 10  # models whose inter-arrival times are told
 
 
@@ -95,7 +96,7 @@ def measure(time_s: npt.NDArray[np.float64], model: npt.NDArray[np.int64] | None
     0.3333333333333333
     """
     span = float(time_s[-1] - time_s[0])
-    hourly = np.bincount(((time_s - time_s[0]) // HOUR_S).astype(np.int64)) if span < 1e7 * HOUR_S else np.ones(1, dtype=np.int64)
+    hourly = _hourly(time_s - time_s[0])
     shares, repeats = np.ones(1), np.nan
     if model is not None:
         requests = np.bincount(model, minlength=models)
@@ -116,6 +117,12 @@ def measure(time_s: npt.NDArray[np.float64], model: npt.NDArray[np.int64] | None
         hourly_dispersion=float(hourly.var() / hourly.mean()),
         empty_hours=float((hourly == 0).mean()),
     )
+
+
+def _hourly(time_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Requests in each whole hour; in the only one where there is no whole hour."""
+    hours = min(max(int(time_s[-1] // HOUR_S), 1), MOST_HOURS)
+    return np.bincount((time_s[time_s < hours * HOUR_S] // HOUR_S).astype(np.int64), minlength=hours)
 
 
 def model_cvs(time_s: npt.NDArray[np.float64], model: npt.NDArray[np.int64], models: int) -> tuple[float, ...]:
