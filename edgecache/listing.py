@@ -25,6 +25,14 @@ POLICY_TABLE = {
     "cremebrulee": PolicyEntry("CremeBrulee style", "past", "reuse x delay / size; good for delay at stable demand"),
     "belady": PolicyEntry("Belady", "future", "evicts the furthest next request; most hits where all sizes are equal"),
     "belady-cost": PolicyEntry("Belady by cost", "future", "Belady weighed by delay and size; good as a mark for delay"),
+    "llama-swap": PolicyEntry(
+        "llama-swap", "past", "evicts the cheapest to load again, as llama-swap; good for delay at even demand"
+    ),
+    "lemonade": PolicyEntry("Lemonade", "past", "evicts by idle time / load time, as Lemonade; good for delay where demand drifts"),
+    "localai-largest": PolicyEntry(
+        "LocalAI, largest first", "past", "evicts the largest file, an option of LocalAI; good for few evictions"
+    ),
+    "ollama": PolicyEntry("Ollama", "past", "evicts by name, as Ollama where all keep-alives are equal; good as a fixed order"),
     "ga": PolicyEntry(
         "Proposed (GA)", "past", "the paper's Algorithm 1, a genetic algorithm at every miss; good as the method under test"
     ),
