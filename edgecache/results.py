@@ -108,8 +108,8 @@ class Simulation:
         Examples
         --------
         >>> import edgecache as ec
-        >>> ec.simulate(ec.Scenario(), "lru").delays(slo_s=30)["within_slo"]
-        0.6333333333333333
+        >>> round(ec.simulate(ec.Scenario(), "lru").delays(slo_s=30)["within_slo"], 2)
+        0.66
         """
         waited = self.request_delay_s
         if not len(waited):

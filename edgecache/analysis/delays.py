@@ -32,7 +32,7 @@ def delay_distribution(runs: Iterable[Simulation]) -> pd.DataFrame:
     --------
     >>> import edgecache as ec
     >>> table = delay_distribution([ec.simulate(ec.Scenario(), "lru", replication=r) for r in range(3)])
-    >>> table["share"].iloc[-1], bool(table["delay_s"].is_monotonic_increasing)
+    >>> float(table["share"].iloc[-1]), bool(table["delay_s"].is_monotonic_increasing)
     (1.0, True)
     """
     waited: dict[str, list[np.ndarray]] = {}
