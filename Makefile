@@ -6,7 +6,7 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-header --
 STAMP = .venv/made-$(shell cat requirements.lock | cksum | cut -d' ' -f1)-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
 .DEFAULT_GOAL := help
-.PHONY: help env figures test bench readings readme notebooks profile report app lab screenshots environment lock clean
+.PHONY: help env figures test bench readings calibration readme notebooks profile report app lab screenshots environment lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ app: $(STAMP) ## serve the explorer as a page, on this machine alone (PORT=8890 
 
 readings: $(STAMP) ## search the readings of the paper for its claims, into data/results/ (ten minutes, goes on where it was stopped)
 	$(BIN)/edgecache readings
+
+calibration: $(STAMP) ## measure how often intervals cover and verdicts err, into data/results/ (five minutes)
+	$(BIN)/python tools/calibration.py
 
 readme: $(STAMP) ## write the README's numbers from data/results/
 	$(BIN)/python tools/readme.py

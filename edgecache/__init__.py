@@ -7,7 +7,7 @@ The root is the paper; a room is an audience. To read the paper, read in this or
     accounting             what each event of a trace costs under a reading
     policies/              who decides: eviction policies, Algorithm 1, the exact optimum, the bounds
     simulator, results     play a trace (loop: the compiled loop); what happened and what it cost
-    sweeps, statistics     many runs as tidy tables, and what may be said of them
+    sweeps, statistics     many runs as tidy tables, and what may be said of them (intervals: how sure that is)
 
 Further rooms: logs/ (read request logs), workloads/ (demands beyond the paper's), analysis/ (explain a decision, split a gap),
 figures/, claims/ (the paper's statements and their verdicts), profiling/ (measure real networks), explorer/ (sliders), cli/

@@ -196,8 +196,15 @@ class _Ensemble:
 
     def _tables(self, kind: int) -> PlannerTables:
         """What the runs of a planner have in common."""
-        scope = {"may_bypass": self.servers[0].may_bypass, "may_prefetch": self.servers[0].may_prefetch}
-        return PlannerTables(kind, self.runs.needs, self.runs.capacities[0], **scope, charges_absence=self.runs.charges_absence)
+        scenario = self.servers[0]
+        return PlannerTables(
+            kind,
+            self.runs.needs,
+            self.runs.capacities[0],
+            may_bypass=scenario.may_bypass,
+            may_prefetch=scenario.may_prefetch,
+            charges_absence=self.runs.charges_absence,
+        )
 
     def _runs(self) -> _Runs:
         """The runs as arrays."""

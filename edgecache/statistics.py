@@ -5,59 +5,12 @@ other columns may stand in any order. `varied_parameters` checks all this once, 
 """
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from .errors import InputError, unknown
+from .intervals import interval, ratio_of_means
 
 QUANTILES = {"whislo": 0.05, "q1": 0.25, "med": 0.5, "q3": 0.75, "whishi": 0.95}  # Matplotlib's names of a box's parts
-
-
-def interval(values: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Compute the 95 % bootstrap interval of the mean over the last axis.
-
-    Parameters
-    ----------
-    values
-        Numbers of shape (..., n); NaN is left out.
-
-    Returns
-    -------
-    low, high
-        The ends, each (...); NaN where fewer than two values are left.
-
-    Raises
-    ------
-    InputError
-        For what is not an array of numbers, or not finite.
-
-    Examples
-    --------
-    >>> low, high = interval([1, 2, 3, 4])
-    >>> float(low), float(high)
-    (1.5, 3.5)
-
-    Notes
-    -----
-    The percentile bootstrap with 9,999 resamples; the same values always get the same interval.
-    """
-    from scipy.stats import bootstrap
-
-    try:
-        values = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError("an interval needs an array of numbers") from None
-    if values.ndim == 0 or np.isinf(values).any():
-        raise InputError(f"an interval needs an array of finite numbers (NaN is left out), not {values}")
-    shape = values.shape[:-1]
-    if values.size == 0 or values.shape[-1] < 2:
-        return np.full(shape, np.nan), np.full(shape, np.nan)
-    if np.isnan(values).any():
-        rows = values.reshape(-1, values.shape[-1])
-        ends = np.array([interval(row[~np.isnan(row)]) for row in rows])
-        return ends[:, 0].reshape(shape), ends[:, 1].reshape(shape)
-    ends = bootstrap((values,), np.mean, n_resamples=9999, batch=500, axis=-1, method="percentile", rng=0).confidence_interval
-    return ends.low, ends.high
 
 
 def varied_parameters(table: pd.DataFrame, outcome: str, *, per_slot: bool = False) -> list[str]:
@@ -156,7 +109,7 @@ def summarise(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:
 
     Notes
     -----
-    See `interval` for the bootstrap.
+    The interval is that of `intervals.interval`.
     """
     keys = [*varied_parameters(table, outcome), "policy"]
     group = table.groupby(keys, sort=False, observed=True).ngroup()
@@ -197,10 +150,8 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
 
     Notes
     -----
-    The percentile bootstrap with 9,999 paired resamples; the same values always get the same interval.
+    The interval is that of `intervals.ratio_of_means`. It is NaN where the baseline's mean may be zero.
     """
-    from scipy.stats import bootstrap
-
     varied = varied_parameters(table, outcome)
     names = table["policy"].unique()
     if policy not in names:
@@ -208,20 +159,10 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
     if (varied and len(table[varied].drop_duplicates()) > 1) or table["replication"].nunique() < 2:
         raise InputError("reductions needs a table of one point of a sweep and at least two replications")
     wide = table.astype({outcome: float}).pivot(index="replication", columns="policy", values=outcome)
-    rows = []
-    for other in (name for name in names if name != policy):
-        pair = tuple(wide[[policy, other]].dropna().to_numpy().T)
-        low = high = np.nan
-        with np.errstate(divide="ignore", invalid="ignore"):  # a baseline may cost nothing
-            if len(pair[0]) > 1:
-                ends = bootstrap(pair, _reduction, n_resamples=9999, paired=True, method="percentile", rng=0).confidence_interval
-                low, high = ends.low, ends.high
-            rows.append((other, _reduction(*pair) if len(pair[0]) else np.nan, low, high))
-    return pd.DataFrame(rows, columns=["baseline", "reduction", "low", "high"])
-
-
-def _reduction(ours: npt.NDArray, other: npt.NDArray, axis: int = -1) -> npt.NDArray:
-    return 1 - ours.mean(axis=axis) / other.mean(axis=axis)
+    others = [name for name in names if name != policy]
+    baselines = wide[others].to_numpy().T
+    ratio, low, high = ratio_of_means(np.broadcast_to(wide[policy], baselines.shape), baselines)
+    return pd.DataFrame({"baseline": others, "reduction": 1 - ratio, "low": 1 - high, "high": 1 - low})
 
 
 def box_statistics(table: pd.DataFrame, outcome: str = "total_cost") -> pd.DataFrame:

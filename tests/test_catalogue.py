@@ -231,3 +231,28 @@ def test_models_that_need_no_gpu_memory_play_under_every_policy(policy, changes)
         assert lower_bound(scenario, runs[-1].trace) <= runs[-1].means()["total_cost"] * (1 + 1e-9)
     assert len(runs[0].evictions) > 5
     np.testing.assert_array_equal(runs[0].evictions, runs[1].evictions)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error"),
+    [
+        (["1", "0"], None),
+        (["0", "0"], "every weight of the catalogue is 0"),
+        (["1", "-1"], r"row 2 \(b\): weight is -1; it must be finite and at least zero"),
+        (["1", "many"], r"row 2 \(b\): weight is 'many'; a number is needed"),
+        (["1", ""], r"row 2 \(b\): weight is ''; a number is needed"),
+        (["nan", "1"], r"row 1 \(a\): weight is nan"),
+    ],
+)
+def test_the_column_of_weights(tmp_path, weights, error):
+    features = "1,1,0.1,1,1"
+    path = tmp_path / "catalogue.csv"
+    header = "service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s,weight"
+    path.write_text("\n".join([header, f"a,{features},{weights[0]}", f"b,{features},{weights[1]}"]))
+    if error:
+        with pytest.raises(InputError, match=error):
+            load_catalogue(path)
+        return
+    catalogue = load_catalogue(path)
+    assert catalogue.weight.tolist() == [1, 0] and catalogue.table()["weight"].tolist() == [1, 0]
+    assert catalogue != replace(catalogue, weight=None) and catalogue == replace(catalogue)

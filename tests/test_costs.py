@@ -264,7 +264,7 @@ def decision(**readings):
 def test_what_evicting_costs_in_a_decision(readings, eviction_cost):
     d = decision(**readings)
     assert_allclose(d.eviction_cost, eviction_cost)
-    assert_allclose(d.leaving_cost, [*eviction_cost[:2], 0, 0])  # only a and b can be evicted
+    assert_allclose(d.leaving_cost, [*eviction_cost[:3], 0])  # only a, b and, once it is served, c can be evicted
 
 
 @pytest.mark.parametrize(
@@ -307,10 +307,26 @@ def test_fits_weighs_all_three_capacities():
         ({"w2": 0.75, "charge": "absence"}, [A]),
         ({"active_cycle": "slots"}, [B]),  # 37.5 - 12 = 25.5 and 50 - 23 = 27, one of them fits
         ({"popularity": "true"}, []),
+        ({"scope": "prefetch", "charge": "absence", "w2": 0.75}, [A]),  # d is too large: 212.5 / 8 < 0.75 x 104
     ],
 )
 def test_exact_decides_by_these_costs(readings, kept):
     assert np.flatnonzero(Exact().decide(decision(**readings))).tolist() == sorted([*kept, C])
+
+
+@pytest.mark.parametrize(
+    ("readings", "deployed"),
+    [
+        ({"scope": "bypass"}, []),  # holding c costs 6, evicting it 12.5 x 2/8 = 3.125
+        ({"scope": "bypass", "w2": 0.5}, [A, C]),  # c: 3 against 3.125; a: 6 against 9.375; b is worth less, 11.5 against 12.5
+        ({"scope": "bypass", "w2": 0.53, "storage_gb": 20}, [A]),  # c, 3.18 against 3.125, takes its 5 GB while it is served
+        ({"scope": "free", "w2": 0.53, "storage_gb": 20}, [A]),
+        # d, 10.4 against 26.5625, is worth more than a, and with b and c it fits 8 GB of GPU memory
+        ({"scope": "free", "storage_gb": 200, "energy_capacity_kw": 9, "w2": 0.1, "charge": "absence"}, [B, C, D]),
+    ],
+)
+def test_exact_decides_by_these_costs_in_other_scopes(readings, deployed):
+    assert np.flatnonzero(Exact().decide(decision(**readings))).tolist() == deployed
 
 
 def test_what_is_booked_does_not_change_what_is_decided():
@@ -333,4 +349,6 @@ def test_every_reading_is_worked_above():
         "resource_basis": ("slot", "decision"),
         "lfu": ("perfect", "in_cache"),
         "rate_basis": ("server", "model"),
+        "scope": ("evict", "bypass", "prefetch", "free"),  # and in policies/test_scopes.py
+        "popularity_order": ("shuffled", "fixed"),  # in test_demand.py
     }

@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from support.cases import make_catalogue
 
-from edgecache import Clairvoyant, InputError, OptimalOnline, Scenario, Trace, load_catalogue, poisson_trace, simulate
+from edgecache import (
+    POLICIES,
+    READINGS,
+    Catalogue,
+    Clairvoyant,
+    InputError,
+    OptimalOnline,
+    Scenario,
+    Trace,
+    load_catalogue,
+    poisson_trace,
+    simulate,
+)
+from edgecache.demand import zipf_popularity
 from edgecache.trace import NEVER
 
 BOTH_FIT = make_catalogue(a=(30, 4, 0.1, 5, 2), b=(30, 4, 0.1, 5, 2))
@@ -126,3 +139,25 @@ def test_next_requests_against_brute_force(models):
     for clock, model in itertools.product(range(len(models) + 1), range(4)):
         later = [j + 1 - clock for j in range(clock, len(models)) if models[j] == model]
         assert trace.requests_until(clock, model) == (later[0] if later else len(models) + 1 - clock)
+
+
+def test_popularity_is_shuffled_or_in_the_catalogue_s_order():
+    shares = zipf_popularity(10, 0.8)
+    for seed in range(5):
+        assert_array_equal(poisson_trace(Scenario(popularity_order="fixed"), seed).popularity, shares)
+        shuffled = poisson_trace(Scenario(), seed).popularity
+        assert_array_equal(np.sort(shuffled)[::-1], shares)
+        assert not np.array_equal(shuffled, shares)
+
+
+def test_weights_of_the_catalogue_take_the_place_of_zipf():
+    """Weights 1 and 0: the second model is never asked for."""
+    rows = load_catalogue().table().head(2)
+    for order in READINGS["popularity_order"]:
+        catalogue = Catalogue(**rows.rename(columns={"service": "services"}).to_dict("list"), weight=[1, 0])
+        scenario = Scenario(catalogue, popularity_order=order)
+        trace = poisson_trace(scenario, 3)
+        assert trace.popularity.tolist() == [1, 0] and not trace.model.any() and len(trace) > 50
+        assert poisson_trace(Scenario(dataclasses.replace(catalogue, weight=[1, 3])), 3).popularity.tolist() == [0.25, 0.75]
+        for policy in POLICIES:
+            assert simulate(scenario, policy, trace=trace).means()["cloud_requests"] == 0

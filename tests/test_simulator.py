@@ -107,9 +107,10 @@ def assert_same_as_reference(scenario, trace, policy):
         assert_allclose(means[name], value, rtol=1e-9, atol=1e-9, err_msg=name)
     services = scenario.catalogue.services
     events = run.events
-    for event, (hit, cloud, evicted, _) in zip(events.itertuples(), expected["events"], strict=True):
+    for event, (hit, cloud, evicted, prefetched, _) in zip(events.itertuples(), expected["events"], strict=True):
         assert (event.hit, event.cloud) == (hit, cloud)
         assert set(filter(None, event.evicted.split("; "))) == {services[model] for model in evicted}
+        assert set(filter(None, event.prefetched.split("; "))) == {services[model] for model in prefetched}
     assert_allclose(events["delay_s"], [delay for *_, delay in expected["events"]], rtol=1e-9)
     return run
 

@@ -13,10 +13,12 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 
 from edgecache import InputError, Scenario, box_statistics, reductions, summarise, sweep_by_slot
-from edgecache.statistics import interval, varied_parameters
+from edgecache.statistics import varied_parameters
 from edgecache.sweeps import OUTCOMES
 
 # ---- by hand
+
+T1, T3 = 12.7062047, 3.1824463  # the 97.5 % points of the t distribution with 1 and with 3 degrees of freedom, from a table
 
 
 def table_of(**costs):
@@ -25,41 +27,21 @@ def table_of(**costs):
     return pd.DataFrame(rows, columns=["replication", "policy", "total_cost"])
 
 
-def test_interval_by_hand():
-    # means of four draws from 1, 2, 3, 4: sums up to 5 have probability 5/256, up to 6 15/256, so the 2.5th percentile is 6/4
-    assert_allclose(interval([1, 2, 3, 4]), [1.5, 3.5])
-    assert_allclose(interval([7, 7, 7]), [7, 7])
-    # one in four resamples of two values is twice the lower, one in four twice the higher
-    assert_allclose(interval([1, 2]), [1, 2])
-    assert np.isnan(interval([1.0])).all() and np.isnan(interval([1.0, np.nan])).all()
-    low, high = interval([[1, 2, 3, 4], [2, 4, 6, 8]])
-    assert_allclose(low, [1.5, 3])
-    assert_allclose(high, [3.5, 7])
-
-
-def test_interval_leaves_nan_out():
-    """A replication without requests has no delay; the others' interval stands."""
-    assert_allclose(interval([1, 2, np.nan]), [1, 2])
-    assert_allclose(interval([1, np.nan, 2, np.nan, 3, np.nan, 4]), [1.5, 3.5])
-
-
-def test_interval_covers_the_mean():
-    rng = np.random.default_rng(0)
-    low, high = interval(rng.exponential(2.0, (400, 30)))
-    covered = ((low <= 2) & (high >= 2)).mean()
-    assert 0.88 < covered < 0.97  # nominal 0.95, a little less for thirty skewed values
-    width = (high - low).mean() / (2 * 1.96 * 2 / np.sqrt(30))
-    assert width == pytest.approx(1, abs=0.1)
-
-
 def test_summarise_by_hand():
     table = pd.concat([table_of(b=[1, 2, 3, 4], a=[5, 5, 5, 5]).assign(size=size) for size in (9, 3)])
     table.loc[table["size"] == 3, "total_cost"] *= 10
     table = table[["size", "replication", "policy", "total_cost"]]
     found = summarise(table)
     assert list(found.columns) == ["size", "policy", "mean", "low", "high"]
-    expected = [(9, "b", 2.5, 1.5, 3.5), (9, "a", 5, 5, 5), (3, "b", 25, 15, 35), (3, "a", 50, 50, 50)]
-    assert list(found.itertuples(index=False, name=None)) == expected  # in the table's order, not the alphabet's
+    assert list(zip(found["size"], found["policy"], strict=True)) == [
+        (9, "b"),
+        (9, "a"),
+        (3, "b"),
+        (3, "a"),
+    ]  # in the table's order
+    half = T3 * np.sqrt(5 / 3 / 4)  # 1, 2, 3, 4 are not skewed, so the interval is the t interval
+    expected = [(2.5, 2.5 - half, 2.5 + half), (5, 5, 5), (25, 25 - 10 * half, 25 + 10 * half), (50, 50, 50)]
+    assert_allclose(found[["mean", "low", "high"]], expected)
 
 
 def test_summarise_another_outcome_without_a_varied_parameter():
@@ -69,7 +51,8 @@ def test_summarise_another_outcome_without_a_varied_parameter():
     assert found["policy"].tolist() == ["lru", "ga"]
     assert found["mean"].tolist() == [0.5, 0.5]
     assert np.isnan(found.loc[0, ["low", "high"]].astype(float)).all()  # one value is no interval
-    assert found.loc[1, ["low", "high"]].tolist() == [0.25, 0.75]
+    # two values are never skewed: 0.5 +- 12.706 standard errors, each half of the difference
+    assert_allclose(found.loc[1, ["low", "high"]].astype(float), [0.5 - T1 * 0.25, 0.5 + T1 * 0.25])
 
 
 def test_reductions_by_hand():
@@ -79,10 +62,10 @@ def test_reductions_by_hand():
     assert list(found.columns) == ["baseline", "reduction", "low", "high"]
     assert found["baseline"].tolist() == ["lru", "fifo"]
     assert found["reduction"].tolist() == [0.5, 0.75]
-    # paired resamples are (first, first), (second, second) or both: 1 - 1/4, 1 - 3/4, 1 - 2/4 against lru
-    assert_allclose(found.loc[0, ["low", "high"]].astype(float), [0.25, 0.75])
-    # against fifo 1 - 1/2, 1 - 3/14, 1 - 2/8
-    assert_allclose(found.loc[1, ["low", "high"]].astype(float), [0.5, 1 - 3 / 14])
+    # against lru, which does not vary, the t interval of (1, 3) over 4: the standard error of the mean is 1
+    assert_allclose(found.loc[0, ["low", "high"]].astype(float), [1 - (2 + T1) / 4, 1 - (2 - T1) / 4])
+    # the mean of (2, 14) may be zero, by two values
+    assert found.loc[1, ["low", "high"]].isna().all()
 
 
 def test_reductions_are_paired():
@@ -202,7 +185,9 @@ def test_reductions_are_of_the_replications_that_both_have(case):
         both = [n for n in costs["p0"].index if costs["p0"][n] == costs["p0"][n] and costs[name][n] == costs[name][n]]
         if both:
             assert row["reduction"] == pytest.approx(1 - mean_of(costs["p0"][both]) / mean_of(costs[name][both]))
-        assert np.isnan(row["reduction"]) == (not both) and np.isnan(row["low"]) == (len(both) < 2)
+        assert np.isnan(row["reduction"]) == (not both)
+        assert np.isnan(row["low"]) == np.isnan(row["high"]) and (np.isnan(row["low"]) or len(both) > 1)
+        assert not (row["low"] > row["reduction"] + 1e-9 or row["high"] < row["reduction"] - 1e-9)
 
 
 # ---- what is no such table: one sentence
@@ -275,18 +260,6 @@ def test_reductions_are_of_one_point_and_of_policies_that_are_there():
         reductions(POINT[POINT["replication"] == 0])
     with pytest.raises(InputError, match="unknown policy of this table 'lrru'; did you mean 'lru'"):
         reductions(POINT, "lrru")
-
-
-@pytest.mark.parametrize("values", [3.0, None, "many", ["a", "b"], [[1, 2], [3]], [1.0, np.inf], [1j, 2j]], ids=repr)
-def test_an_interval_is_of_finite_numbers(values):
-    with pytest.raises(InputError, match=r"an interval needs an array of (finite )?numbers"):
-        interval(values)
-
-
-def test_an_interval_of_no_values_is_nan():
-    for shape in ((0,), (3, 0), (0, 5), (2, 1)):
-        low, high = interval(np.ones(shape))
-        assert low.shape == high.shape == shape[:-1] and np.isnan(low).all() and np.isnan(high).all()
 
 
 def test_a_baseline_that_costs_nothing_warns_of_nothing():

@@ -10,7 +10,7 @@ from ..policies.contract import Decision
 from ..policies.exact import Exact
 from ..policies.knapsack import best_subset
 
-ALL_SUBSETS = 8  # up to so many deployed models every alternative is listed, at most 256
+ALL_SUBSETS = 8  # up to so many models every alternative is listed, at most 512
 STEPS = {"storage": (1.0, "GB"), "GPU memory": (1.0, "GB"), "power": (0.1, "kW")}  # by how much each capacity grows
 USE = ["request", "resource", "unit", "capacity", "held", "asked", "short_by", "used", "step", "saves", "binding"]
 
@@ -36,14 +36,24 @@ def resource_use(decision: Decision, chosen: NDArray[np.bool_]) -> list[tuple]:
 
 def allowed_deployments(decision: Decision) -> NDArray[np.bool_]:
     """List the deployments that could be chosen, (A, I): all, or with many models the best with each and the best without it."""
+    kept = _beside_the_requested(decision)
+    kept[:, decision.requested] = True
+    if not decision.scenario.may_bypass:
+        return kept
+    gone = kept.copy()
+    gone[:, decision.requested] = False
+    return np.concatenate([kept, gone])
+
+
+def _beside_the_requested(decision: Decision) -> NDArray[np.bool_]:
+    """What may be deployed beside the requested model, (A, I)."""
     candidates, needs = decision.candidates, decision.needs
     size, n = len(decision.deployed), len(candidates)
     if n <= ALL_SUBSETS:
         subsets = np.zeros((2**n, size), dtype=bool)
         subsets[:, candidates] = list(itertools.product([False, True], repeat=n))
-        subsets[:, decision.requested] = True
         return subsets[decision.fits(subsets)]
-    worth = (decision.eviction_cost - decision.holding_cost)[candidates]
+    worth = (decision.leaving_cost - decision.holding_cost)[candidates]
     free = decision.capacities - needs[:, decision.requested]
     best = []
     for place, model in enumerate(candidates):
@@ -53,6 +63,6 @@ def allowed_deployments(decision: Decision) -> NDArray[np.bool_]:
             if (left >= 0).all():
                 chosen = np.zeros(size, dtype=bool)
                 chosen[candidates[others]], _ = best_subset(worth[others], np.ascontiguousarray(needs[:, candidates[others]]), left)
-                chosen[[decision.requested, model]] = True, stays
+                chosen[model] = stays
                 best.append(chosen)
     return np.array(best)

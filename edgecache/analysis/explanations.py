@@ -21,7 +21,7 @@ from . import reasons
 from .alternatives import USE, allowed_deployments, resource_use
 
 COSTS = ["switching_cost", "resource_cost", "cost", "excess"]
-ALTERNATIVES = ["request", "requested", "without_room", "kept", "evicted", *COSTS, "chosen", "chosen_by"]
+ALTERNATIVES = ["request", "requested", "without_room", "kept", "evicted", "prefetched", *COSTS, "chosen", "chosen_by"]
 
 
 def explain(run: Simulation, slot: int) -> "Explanation":
@@ -150,7 +150,7 @@ class Explanation:
 
         `request`, `requested`, `model`, whether it was `evicted`, its last use (`last_request`, `last_slot`), the number of
         `requests` for it, the request that deployed it (`deployed_since`), its `eviction_cost`, its `holding_cost`, and its `rank`
-        where the policy has one.
+        where the policy has one. The last use is -1 for a model that was prefetched and never requested.
         """
         rows = [row for decision in self.decisions for row in reasons.models_seen(self.run, decision, self._chosen(decision))]
         return pd.DataFrame(rows, columns=reasons.columns_of(self.run))
@@ -159,10 +159,10 @@ class Explanation:
     def alternatives(self) -> pd.DataFrame:
         """The deployments that could have been chosen: one row per decision and deployment, the cheapest first.
 
-        `request`, `requested`, the resources `without_room` for it, `kept` and `evicted` models, the weighted `switching_cost` and
-        `resource_cost`, their sum `cost`, its `excess` over the least, whether it was `chosen`, and `chosen_by`: this run's policy,
-        exact, optimal-online, clairvoyant. It has every subset where at most 8 models were deployed. Beyond, it has the best
-        deployment with each model and the best without it.
+        `request`, `requested`, the resources `without_room` for it, `kept`, `evicted` and `prefetched` models, the weighted
+        `switching_cost` and `resource_cost`, their sum `cost`, its `excess` over the least, whether it was `chosen`, and
+        `chosen_by`: this run's policy, exact, optimal-online, clairvoyant. It has every deployment where at most 8 models may
+        stay or be prefetched. Beyond, it has the best deployment with each model and the best without it.
         """
         tables = [self._alternatives(decision) for decision in self.decisions]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=ALTERNATIVES)
@@ -185,6 +185,8 @@ class Explanation:
         choices = [(self.run.policy, chosen), *others]
         deployments = np.unique(np.vstack([*(choice for _, choice in choices), allowed_deployments(decision)]), axis=0)
         cost, resource = decision.cost(deployments), deployments @ decision.holding_cost
+        had = decision.deployed.copy()
+        had[decision.requested] = True  # while it is served
         short = self.resources[(self.resources["request"] == decision.clock - 1) & (self.resources["short_by"] > 0)]
         table = pd.DataFrame(
             {
@@ -192,7 +194,8 @@ class Explanation:
                 "requested": names[decision.requested],
                 "without_room": "; ".join(short["resource"]),
                 "kept": ["; ".join(names[row]) for row in decision.deployed & deployments],
-                "evicted": ["; ".join(names[row]) for row in decision.deployed & ~deployments],
+                "evicted": ["; ".join(names[row]) for row in had & ~deployments],
+                "prefetched": ["; ".join(names[row]) for row in deployments & ~had],
                 "switching_cost": cost - resource,
                 "resource_cost": resource,
                 "cost": cost,
@@ -220,6 +223,7 @@ class Explanation:
         """The deployment that the policy chose."""
         chosen = decision.deployed.copy()
         chosen[decision.requested] = True
+        chosen[self.run.prefetches[self.run.prefetches[:, 0] == decision.clock, 1]] = True
         chosen[self.run.evictions[self.run.evictions[:, 0] == decision.clock, 1]] = False
         return chosen
 
@@ -262,8 +266,9 @@ class Explanation:
         seen = reasons.sentence(self.run, self.reasons[self.reasons["request"] == request].to_dict("records"))
         table = self.alternatives[self.alternatives["request"] == request]
         chosen = table[table["chosen"]].iloc[0]
-        evicted, kept = (chosen[which].replace("; ", ", ") for which in ("evicted", "kept"))
+        evicted, kept, prefetched = (chosen[which].replace("; ", ", ") for which in ("evicted", "kept", "prefetched"))
         did = f"{policy} evicted {evicted or 'nothing'} and kept {kept or 'nothing else'}"
+        did += f", and prefetched {prefetched}" if prefetched else ""
         parts = f"switching {chosen['switching_cost']:.4g} + resources {chosen['resource_cost']:.4g}"
         verdict = "No alternative is cheaper."
         if chosen["excess"] > 1e-9 * abs(chosen["cost"]):
@@ -276,10 +281,11 @@ class Explanation:
         """The cheapest alternatives and those that someone chose."""
         table = self.alternatives[self.alternatives["request"] == decision.clock - 1]
         table = table[(np.arange(len(table)) < most) | (table["chosen_by"] != "")]
-        shown = table[["evicted", *COSTS, "chosen_by"]].copy()
+        prefetched = ["prefetched"] if self.run.scenario.may_prefetch else []
+        shown = table[["evicted", *prefetched, *COSTS, "chosen_by"]].copy()
         for column in COSTS:
             shown[column] = shown[column].map("{:.4g}".format)
-        return shown.replace({"evicted": {"": "nothing"}, "chosen_by": {"": "-"}})
+        return shown.replace({"evicted": {"": "nothing"}, "prefetched": {"": "nothing"}, "chosen_by": {"": "-"}})
 
     def _scarcity(self, decision: Decision) -> str:
         rows = self.resources[self.resources["request"] == decision.clock - 1]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..demand import random_stream, zipf_popularity
+from ..demand import Draws, random_stream, zipf_popularity
 from ..errors import InputError, unknown, whole_number
 from ..parallel import run_parallel
 from ..policies.contract import Decision
@@ -128,8 +128,8 @@ def certificate(decisions: Sequence[Decision], ga: GA | None = None) -> pd.DataF
     Returns
     -------
     DataFrame
-        One row per decision: how many models were `deployed`; the 2^deployed subsets that `enumeration` evaluates; and the
-        `evaluations` of the GA until its best was optimal, NaN if it never was.
+        One row per decision: how many models were `deployed`; how many subsets `enumeration` evaluates, 2^deployed where the
+        decision may only evict; and the `evaluations` of the GA until its best was optimal, NaN if it never was.
 
     Examples
     --------
@@ -142,8 +142,9 @@ def certificate(decisions: Sequence[Decision], ga: GA | None = None) -> pd.DataF
         _, log = ga.evolve(decision, record=True)
         met, evaluations = np.array(log.select("met")), np.array(log.select("evaluations"))
         optimal = np.flatnonzero(met <= least * (1 + 1e-9))
-        deployed = int(decision.deployed.sum())
-        rows.append((deployed, 2.0**deployed, float(evaluations[optimal[0]]) if len(optimal) else np.nan))
+        choices = len(decision.candidates) + decision.scenario.may_bypass
+        evaluated = float(evaluations[optimal[0]]) if len(optimal) else np.nan
+        rows.append((int(decision.deployed.sum()), 2.0**choices, evaluated))
     return pd.DataFrame(rows, columns=["deployed", "enumeration", "evaluations"])
 
 
@@ -200,7 +201,8 @@ def capacity_map(
     goal
         `cost`: the paper's cost; `delay`: the delay that misses add.
     popularities
-        Number of random assignments of the popularity to the models, over which costs are averaged.
+        Number of random assignments of the popularity to the models, over which costs are averaged. With weights in the catalogue,
+        or a fixed order, there is only one.
     seed
         Seed of these assignments.
     jobs
@@ -234,6 +236,8 @@ def capacity_map(
         raise InputError("resource_unit is 'capacity', by which costs on unequal servers do not compare; it must be 'absolute'")
     ranks = zipf_popularity(len(scenario.catalogue), scenario.zipf)
     orders = [np.random.default_rng(random_stream(seed, number)).permutation(ranks) for number in range(popularities)]
+    if scenario.catalogue.weight is not None or scenario.popularity_order == "fixed":
+        orders = [Draws(seed).popularity(scenario)]
     sizes = itertools.product(storage_gb, gpu_memory_gb, [scenario.energy_capacity_kw])
     lifted = {server: _with_one_limit_lifted(scenario, server) for server in sizes}
     servers = list(dict.fromkeys([*lifted, *itertools.chain(*lifted.values())]))

@@ -49,15 +49,21 @@ def columns_of(run: Simulation) -> list[str]:
 
 def models_seen(run: Simulation, decision: Decision, chosen: NDArray[np.bool_]) -> list[dict]:
     """Describe the deployed models at a decision, those first that the policy would evict first; see `Explanation.reasons`."""
-    names, trace, request, deployed = run.scenario.catalogue.services, run.trace, decision.clock - 1, decision.candidates
+    names, trace, request, deployed = (
+        run.scenario.catalogue.services,
+        run.trace,
+        decision.clock - 1,
+        np.flatnonzero(decision.deployed),
+    )
     before = trace.model[:request]
     fetched = np.where(run.outcome[:request] == MISS, before, -1)
     rows = []
     for model in deployed:
-        last = int(np.flatnonzero(before == model)[-1])
-        seen = (bool(~chosen[model]), last, int(trace.slot[last]), int(decision.requests[model]))
+        last = int(np.flatnonzero(before == model)[-1]) if model in before else -1  # never requested: it was prefetched
+        seen = (bool(~chosen[model]), last, int(trace.slot[last]) if last >= 0 else -1, int(decision.requests[model]))
         costs = (float(decision.eviction_cost[model]), float(decision.holding_cost[model]))
-        values = (request, names[decision.requested], names[model], *seen, int(np.flatnonzero(fetched == model)[-1]), *costs)
+        since = np.append(np.flatnonzero(fetched == model), run.prefetches[run.prefetches[:, 1] == model, 0] - 1)
+        values = (request, names[decision.requested], names[model], *seen, int(since[since < request].max()), *costs)
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     policy = _eviction_policy(run)
     if policy is None:
@@ -71,7 +77,7 @@ def models_seen(run: Simulation, decision: Decision, chosen: NDArray[np.bool_]) 
 def _ranks(run: Simulation, policy: EvictionPolicy, rank: Callable, decision: Decision) -> list[float]:
     """Compute the rank of each deployed model: replay the run up to the decision, and call the policy's compiled rank."""
     models, server = Game(run.charges, np.random.SeedSequence(0)).state_at(policy, decision.clock - 1)
-    return [float(rank(models[model], server[0])) for model in decision.candidates]
+    return [float(rank(models[model], server[0])) for model in np.flatnonzero(decision.deployed)]
 
 
 def sentence(run: Simulation, seen: list[dict]) -> str:

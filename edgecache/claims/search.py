@@ -41,7 +41,7 @@ from .verdicts import Test, by_construction, evidence, verdict
 # No replication serves twice: the search (1), the second look at the best, the design (3) and the ledger (0, as in every figure)
 # have seeds of their own.
 BEST_SEED, LEDGER_SEED = 2, 0
-BEST, BEST_LOOKS = 200, (20, 40)
+BEST, BEST_LOOKS = 40, (200,)
 LEAST = 100  # readings that a search is worth
 PROBES = 12  # readings of a design that has every word of every switch equally often
 
@@ -215,7 +215,7 @@ def fingerprint() -> str:
         costs = outcomes(scenario_of(row), [CENTRE | {"slots": 20}], (*BASELINES, "exact", "ga"), [0], BEST_SEED)
         behaviour.append((row, judge_reading(row, 1), [f"{value:.9g}" for value in costs.ravel()]))
     generator = random_generator(0)
-    made_up = {cell: generator.lognormal(size=20) for cell in cells_of(SIMULATED)}
+    made_up = {cell: generator.lognormal(size=ledger.LOOKS[0]) for cell in cells_of(SIMULATED)}
     behaviour += [(claim.name, claim.section, claim.says, claim.groups(GRID)) for claim in SIMULATED]
     behaviour += [verdict(claim.groups(GRID), made_up, Test()) for claim in SIMULATED]
     behaviour.append((evidence(SIMULATED[0].statements()[0], made_up), by_construction(Scenario())))

@@ -46,6 +46,12 @@ CONTROLS = (
     Control("w2", "Preferences", "Resources, w2", _WEIGHTS, (0.0, 0.01, 0.05, *_grid(0.1, 0.5, 0.1), *_grid(0.75, 2.0, 0.25))),
     Control("beta", "Preferences", "GPU memory, beta", _WEIGHTS, _grid(0, 2, 0.2)),
 )
+SCOPES = {
+    "evict": "only evict",
+    "bypass": "also drop the requested model",
+    "prefetch": "also prefetch others",
+    "free": "choose any deployment",
+}
 GROUPS = ("Server", "Link", "Demand", "Preferences", "Policies")
 VIEWS = {
     "compare": "Policies compared",

@@ -74,7 +74,8 @@ class Explorer(Panel):
         self._describe_catalogue()
         self._observe()
         named = Scenario().vary(reading=start.get("reading", "literal"))
-        usual = {name: control.value for name, control in self.settings.items()} | {name: getattr(named, name) for name in OPEN}
+        usual = {name: control.value for name, control in self.settings.items()}
+        usual |= {name: getattr(named, name) for name in (*OPEN, "scope")}
         self._start = usual | {"policies": DEFAULT} | start
         self._set(**self._start)
         if "slot" not in start:
@@ -89,7 +90,7 @@ class Explorer(Panel):
     def scenario(self) -> Scenario:
         """The scenario that the sliders describe. Raises InputError where no server can be so."""
         values = {name: slider.value for name, slider in self.sliders.items() if name != "seed"}
-        return Scenario().vary(reading=self.reading.value, catalogue=self._models, **values)
+        return Scenario().vary(reading=self.reading.value, catalogue=self._models, scope=self.scope.value, **values)
 
     @property
     def names(self) -> list[str]:
@@ -127,11 +128,11 @@ class Explorer(Panel):
             self._redraw()
 
     def _set(self, policies: Sequence[str] | None = None, **values: Any) -> None:
-        """Set several controls, then draw once. A reading sets the numbers that the paper leaves open, too."""
+        """Set several controls, then draw once. A reading sets the scope, and the numbers that the paper leaves open, too."""
         self.require_known(policies or (), values)
         if "reading" in values:
             named = Scenario.named(values["reading"])
-            values = {name: getattr(named, name) for name in OPEN} | values
+            values = {name: getattr(named, name) for name in (*OPEN, "scope")} | values
         with self._quietly():
             self._move(values)
             for name, box in self.policies.items():

@@ -10,7 +10,7 @@ from ..errors import unknown
 from ..figures.style import label
 from ..listing import POLICY_TABLE
 from ..scenario import NAMED
-from .controls import CONTROLS, GROUPS, VIEWS, slider
+from .controls import CONTROLS, GROUPS, SCOPES, VIEWS, slider
 from .markup import classed, swatch
 
 CSS = (Path(__file__).parent / "page/explorer.css").read_text()
@@ -29,6 +29,8 @@ class Panel(W.VBox):
         for name, widget in self.sliders.items():
             setattr(self, name, widget)
         self.reading = W.Dropdown(options=list(NAMED), description="Reading", **look)
+        scopes = [(text, scope) for scope, text in SCOPES.items()]
+        self.scope = W.Dropdown(options=scopes, value="evict", description="A decision may", **look)
         self.policies = {
             name: W.Checkbox(description=swatch(name), description_allow_html=True, indent=False, tooltip=POLICY_TABLE[name].about,
                              layout=W.Layout(width="auto"))
@@ -50,7 +52,7 @@ class Panel(W.VBox):
         self.catalogue, self.status, self.picture, self.sentences, self.rows, self.downloads = (W.HTML() for _ in range(6))
         self.settings: dict[str, Any] = {
             "view": self.view, "reading": self.reading, "policy_shown": self.policy_shown, "slot": self.slot, "over": self.over,
-            **self.sliders,
+            "scope": self.scope, **self.sliders,
         }  # fmt: skip
         sides = W.Box([classed(self._controls(), "controls"), classed(self._view(), "view")])
         super().__init__([W.HTML(f"<style>{CSS}</style>"), classed(sides, "sides")])
@@ -61,7 +63,7 @@ class Panel(W.VBox):
             group: [self.sliders[c.name] for c in CONTROLS if c.group == group] for group in GROUPS
         }
         groups["Demand"] += [W.HBox([self.upload, self.shipped], layout=W.Layout(flex_flow="row wrap")), self.catalogue]
-        groups["Preferences"].insert(0, self.reading)
+        groups["Preferences"][:0] = [self.reading, self.scope]
         groups["Policies"] = [classed(W.Box(list(self.policies.values())), "policies")]
         return W.Box([classed(W.VBox([W.HTML(f"<h2>{name}</h2>"), *widgets]), "group") for name, widgets in groups.items()])
 
@@ -76,7 +78,7 @@ class Panel(W.VBox):
         for name, value in values.items():
             if name not in self.settings:
                 raise unknown("control", name, [*self.settings, "policies", "catalogue"])
-            if name in ("view", "reading", "policy_shown", "over"):
+            if name in ("view", "reading", "policy_shown", "over", "scope"):
                 options = [option[-1] if isinstance(option, tuple) else option for option in self.settings[name].options]
                 if value not in options:
                     raise unknown(name, value, options)

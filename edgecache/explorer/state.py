@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from ..scenario import Scenario
-from .controls import CONTROLS, DEFAULT
+from .controls import CONTROLS, DEFAULT, SCOPES
 
 
 def scenario_call(reading: str, scenario: Scenario, file: str) -> str:
     """The scenario as a call: the named reading, and the parameters that differ from it."""
     named = Scenario.named(reading)
-    changes = {c.name: getattr(scenario, c.name) for c in CONTROLS if c.name != "seed"}
+    changes = {name: getattr(scenario, name) for name in ("scope", *(c.name for c in CONTROLS if c.name != "seed"))}
     arguments = [f"{name}={value!r}" for name, value in changes.items() if value != getattr(named, name)]
     if file:
         arguments.append(f"catalogue=ec.load_catalogue({file!r})")
@@ -40,4 +40,6 @@ def changes_since(then: Scenario, then_seed: int, now: Scenario, seed: int) -> s
     pairs = [(c.text, getattr(then, c.name), getattr(now, c.name)) for c in CONTROLS if c.name != "seed"]
     pairs.append(("Seed", then_seed, seed))
     moved = [f"{text} {old:g} to {new:g}" for text, old, new in pairs if old != new]
+    if then.scope != now.scope:
+        moved.append(f"a decision may {SCOPES[now.scope]}")
     return f"Since the pinned view ({', '.join(moved)}):" if moved else "Since the pinned view:"

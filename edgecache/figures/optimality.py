@@ -51,7 +51,7 @@ def gap_split(splits: pd.DataFrame) -> Figure:
             axis.set_xlabel(LABELS[parameter].replace(" of the edge server", ""))
         axes[0].set_ylabel("Cost above the floor, by cause\n($w_1$ s + $w_2$ GB per slot)")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3 if len(parameters) > 2 else 1)
-        note = "bands: 95 % bootstrap intervals of the paired difference; the parts add up to the distance between GA and floor"
+        note = "bands: 95 % intervals of the paired difference; the parts add up to the distance between GA and floor"
         add_note(figure, f"{note}\nfloor and best online: {BOUND_CLASS}")
     return figure
 
@@ -180,7 +180,7 @@ def ranking(table: pd.DataFrame) -> Figure:
                               markerfacecolor="white" if KNOWLEDGE_MARK.get(policy) else colour)  # fmt: skip
             names = [f"{label(name)}{KNOWLEDGE_MARK.get(base_policy(name), '')}" for name in summary["policy"]]
             axis.set(yticks=range(len(names)), yticklabels=names, xlabel=LABELS[outcome].replace("\n", " "), xlim=(0, None))
-        note = "95 % bootstrap intervals of the mean; hollow: knows the popularity (*) or the future (**)"
+        note = "95 % intervals of the mean; hollow: knows the popularity (*) or the future (**)"
         add_note(figure, f"{note}\nClairvoyant (the floor) and Optimal online (the best online) are the best {BOUND_CLASS}")
     return figure
 

@@ -151,7 +151,7 @@ BOUND_NOTE = {
 
 def _trend_note(figure: Figure, table: pd.DataFrame, cloud: pd.Series) -> str:
     between = "\n" if figure.get_figwidth() < 2 * WIDTH else " "
-    note = f"bands: 95 % bootstrap intervals of the mean over {table['replication'].nunique()} replications;{between}"
+    note = f"bands: 95 % intervals of the mean over {table['replication'].nunique()} replications;{between}"
     note += "marker sizes tell coinciding curves apart"
     bounds = {name.removesuffix("-delay") for name in map(base_policy, table["policy"].unique())} & BOUND_NOTE.keys()
     if bounds:

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from .contract import Decision, Deployment
 from .knapsack import best_subset, search
+from .planner_tables import PlannerTables
 
 LIMIT = 20_000  # states
 
@@ -266,7 +268,7 @@ def state_decision(tables, row, bit, deployed, requested, kept):  # noqa: C901, 
     return gap == 0
 
 
-def decide_by_state(tables, row: int, bit: int, decision) -> np.ndarray:
+def decide_by_state(tables: PlannerTables, row: int, bit: int, decision: Decision) -> Deployment:
     """The best decision by the values of the states, bool (I,), however many nodes a search takes."""
     chosen = np.zeros(len(decision.deployed), dtype=bool)
     if not state_decision(tables, row, bit, decision.deployed, decision.requested, chosen):

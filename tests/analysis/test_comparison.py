@@ -62,7 +62,9 @@ def test_use_and_crowding_are_those_of_a_replay_that_shares_no_code(policy):
     met = Counter()
     for seed in range(25):
         rng = np.random.default_rng(seed)
-        scenario = random_scenario(rng, int(rng.integers(1, 8)), **random_readings(rng) | {"slots": 8, "arrival_rate": 2.0})
+        scenario = random_scenario(
+            rng, int(rng.integers(1, 8)), **random_readings(rng) | {"slots": 8, "arrival_rate": 2.0, "scope": "evict"}
+        )
         run = simulate(scenario, policy, seed)
         crowded, used = replay(scenario, run.trace, [event[2] for event in reference(scenario, run.trace, policy)["events"]])
         assert_array_equal(crowding(run), np.array(crowded, dtype=bool).reshape(-1, 3))
@@ -75,7 +77,9 @@ def test_use_and_crowding_are_those_of_a_replay_that_shares_no_code(policy):
 def test_use_and_crowding_of_every_kind_of_policy_are_those_of_its_log_replayed(policy):
     for seed in range(10):
         rng = np.random.default_rng([seed, 1])
-        scenario = random_scenario(rng, 6, **random_readings(rng) | {"slots": 8, "arrival_rate": 2.0, "resource_basis": "slot"})
+        scenario = random_scenario(
+            rng, 6, **random_readings(rng) | {"slots": 8, "arrival_rate": 2.0, "resource_basis": "slot", "scope": "evict"}
+        )
         run = simulate(scenario, policy, seed)
         crowded, used = replay(scenario, run.trace, evicted_by(run))
         assert_array_equal(crowding(run), np.array(crowded, dtype=bool).reshape(-1, 3))

@@ -23,7 +23,8 @@ MORE = {"storage": 1.0, "GPU memory": 1.0, "power": 0.1}
 def random_run(policy, seed, models=7, **changes):
     """A run on a small crowded server under random readings; in every other one resources weigh little, so that models stay."""
     rng = np.random.default_rng(seed)
-    readings = random_readings(rng) | {"slots": 10, "arrival_rate": 2.0} | ({"w1": 1.0, "w2": 0.01} if seed % 2 else {})
+    readings = random_readings(rng) | {"slots": 10, "arrival_rate": 2.0, "scope": "evict"}
+    readings |= {"w1": 1.0, "w2": 0.01} if seed % 2 else {}
     if str(policy).startswith("optimal-online"):
         readings["resource_basis"] = "slot"
     return simulate(random_scenario(rng, models, **readings, **changes), policy, seed)
@@ -145,7 +146,7 @@ def test_a_policy_of_a_yardsticks_name_is_shown_as_it_chose():
 
 @pytest.mark.parametrize("policy", POLICIES_EXPLAINED)
 def test_alternatives_are_all_that_fit_and_cost_what_plain_python_says(policy):
-    several, met = 0, [(run, miss) for run in (random_run(policy, seed) for seed in range(3)) for miss in [*misses(run)][:10]]
+    several, met = 0, [(run, miss) for run in (random_run(policy, seed) for seed in range(5)) for miss in [*misses(run)][:8]]
     for run, (request, requested, deployed, evicted) in met:
         explanation = explain(run, int(run.trace.slot[request]))
         table, expected = rows_of(explanation, request), every_choice(run, request, requested, deployed)
@@ -359,6 +360,40 @@ def test_a_long_list_of_models_is_cut_short_after_those_evicted():
     text = str(explain(run, 11))
     assert text.split("holding it: ")[1].partition("\n")[0].count("; ") == 9 and "; and 2 more, kept." in text
     assert "m10 (" in text and "), evicted; and" in text, "the evicted one is named, however far behind"
+
+
+@pytest.mark.parametrize("scope", ["bypass", "prefetch", "free"])
+def test_alternatives_are_all_that_the_scope_allows(scope):
+    """By plain Python, from the log: whether the requested model may go, and other models may come."""
+    told = Counter()
+    for seed in range(6):
+        run = simulate(random_run("exact", seed).scenario.vary(scope=scope, charge="absence", w1=1.0), "exact", seed)
+        deployed, names = set(), set(run.scenario.catalogue.services)
+        for event in run.events.itertuples():
+            if event.hit or event.cloud:
+                continue
+            table = rows_of(explain(run, event.slot), event.request)
+            leaving, holding = plain_costs(run, event.request)
+            others = (names if scope != "bypass" else deployed) - {event.model}
+            costs = {}
+            for count, stays in itertools.product(range(len(others) + 1), (True, False)):
+                for beside in itertools.combinations(sorted(others), count):
+                    after, served = {*beside, event.model} if stays else set(beside), {*beside, event.model}
+                    room = (run.scenario.storage_gb, run.scenario.gpu_memory_gb, run.scenario.power_budget_kw)
+                    fits = all(used <= most * (1 + 1e-9) for used, most in zip(needs_of(run, served), room, strict=True))
+                    if fits and (stays or scope != "prefetch"):
+                        costs[frozenset(after)] = sum(holding[name] if name in after else leaving[name] for name in names)
+            assert len(table) == len(costs)
+            for row in table.itertuples():
+                after = names_in(row.kept) | names_in(row.prefetched) | ({event.model} - names_in(row.evicted))
+                assert row.cost == pytest.approx(costs[after])
+                assert names_in(row.evicted) == (deployed | {event.model}) - after
+            chosen = table[table["chosen"]].iloc[0]
+            assert names_in(chosen["evicted"]) == names_in(event.evicted) and chosen["excess"] == pytest.approx(0, abs=1e-9)
+            assert names_in(chosen["prefetched"]) == names_in(event.prefetched)
+            told.update(bypassed=event.model in names_in(event.evicted), prefetched=bool(event.prefetched))
+            deployed = (deployed | {event.model} | names_in(event.prefetched)) - names_in(event.evicted)
+    assert (told["bypassed"] > 3) == (scope != "prefetch") and (told["prefetched"] > 3) == (scope != "bypass")
 
 
 # ---- resources

@@ -11,6 +11,7 @@ from support.cases import hard_decision, make_catalogue, make_decision
 from edgecache import GA, Exact, InputError, OptimalOnline, Scenario, sample_catalogue, simulate, sweep
 from edgecache.analysis.gaps import PARTS, capacity_map, certificate, decisions_met, optimal_share, split_gap
 from edgecache.demand import random_stream, zipf_popularity
+from edgecache.intervals import interval
 from edgecache.results import MISS
 
 # ---- the gap and its parts
@@ -40,9 +41,11 @@ def test_split_gap_by_hand():
     # differences at 60 GB: 1, 1, 4; -0.5, 3, 2.5; 3.5, 2, 1.5; 4, 6, 8; at 120 GB: 0, 0, 3; 1, 0, -1; 0, 2, 4; 1, 2, 6
     assert_allclose(found["mean"], [2, 5 / 3, 7 / 3, 6, 1, 0, 2, 3])
     assert_allclose(found["share"], [2 / 8, 5 / 24, 7 / 24, 6 / 8, 1 / 3, 0, 2 / 3, 1])
-    # one in 27 resamples of three is thrice the least, more than 2.5 %
-    assert_allclose(found["low"], [1, -0.5, 1.5, 4, 0, -1, 0, 1])
-    assert_allclose(found["high"], [4, 3, 3.5, 8, 3, 1, 4, 6])
+    # the ends are those of the differences at 60 and at 120 GB, see test_intervals.py
+    differences = [[1, 1, 4], [-0.5, 3, 2.5], [3.5, 2, 1.5], [4, 6, 8], [0, 0, 3], [1, 0, -1], [0, 2, 4], [1, 2, 6]]
+    assert_allclose(found[["low", "high"]].T, interval(differences))
+    # 4, 6, 8 have no skew: 6 +- the 97.5 % point of t with two degrees of freedom times a standard error
+    assert_allclose(found.loc[3, ["low", "high"]].astype(float), [6 - 4.3026527 * 2 / 3**0.5, 6 + 4.3026527 * 2 / 3**0.5])
 
 
 def test_the_parts_add_up_to_the_whole():

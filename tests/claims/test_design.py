@@ -155,7 +155,7 @@ def slack_of(claim, found):
     return min(least)
 
 
-CHOSEN = (0, 2, 5)  # of the design of 24: one of each charge
+CHOSEN = (4, 11, 20)  # of the design of 24: one of each charge
 
 
 @pytest.fixture(scope="module", params=CHOSEN, ids=lambda number: f"reading {number}")

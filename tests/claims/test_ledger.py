@@ -1,5 +1,7 @@
 """The ledger against verdicts and evidence worked from ordinary sweeps of the same seed, and against made-up costs that change."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,14 @@ LOOKS, STOPS = (8, 10, 12), (8, 16, 32)
 READING = Scenario(charge="absence")
 BASELINES = PAPER[:4]
 QUIET = {"jobs": 1, "progress": False}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_replications():
+    """Verdicts from 8 replications on, not 200, so that the ledgers here are short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "Test", partial(verdicts.Test, least=8))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,7 @@ def by_looks(costs, looks):
     for claim in SIMULATED:
         for look in looks:
             first = {cell: cost[:look] for cell, cost in costs.items()}
-            word, deciding = verdict(claim.groups(GRID), first, verdicts.Test(looks=len(looks)))
+            word, deciding = verdict(claim.groups(GRID), first, verdicts.Test(looks=len(looks), least=8))
             if word != "undecided":
                 break
         yield {"claim": claim.name, "verdict": word, "replications": look, **evidence(deciding, first)}

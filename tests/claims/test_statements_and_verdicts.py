@@ -14,11 +14,10 @@ from support.cases import make_catalogue
 from support.claims import paper_cost
 
 from edgecache import InputError, Scenario, sweep
-from edgecache.claims import verdicts
+from edgecache.claims import search, verdicts
 from edgecache.claims.ledger import LOOKS, simulate_cells
-from edgecache.claims.search import BEST_LOOKS
 from edgecache.claims.statements import SIMULATED, Group, Statement, cells_of
-from edgecache.claims.verdicts import by_construction, decisions, evidence, judge, verdict
+from edgecache.claims.verdicts import LEAST, by_construction, decisions, evidence, judge, verdict
 
 POLICIES = ("random", "fifo", "lru", "lfu", "ga")  # GA is the proposed
 POINTS = {
@@ -35,7 +34,7 @@ SIMULATED_CLAIMS = (
 )  # fmt: skip
 
 
-def made_up(parameter, means, replications=40, own=0.01, common=0.3, seed=0):
+def made_up(parameter, means, replications=LEAST, own=0.01, common=0.3, seed=0):
     """A table as of `sweep`: each policy's mean cost at each point (or one for all) times luck, common to all and its own.
 
     A mean that is not given is 30, far above the proposed. Both kinds of luck are lognormal of mean 1.
@@ -95,13 +94,16 @@ def falls(policy, parameter, unit):
 def rises(parameter, unit):
     a, b, c, d, e = POINTS[parameter]
     rise = [10, 12, 14, 16, 18]
-    yield "holds", "", {parameter: {"random": rise, "fifo": [10, 10, 11, 11, 11], "lru": [10, 14, 13.9, 14, 14], "lfu": 5}}
     three = {"random": rise, "fifo": rise, "lru": rise}
+    yield "holds", "", {parameter: {"random": rise, "fifo": [10, 10.4, 10.8, 11.2, 11.6], "lru": [10, 14, 14.6, 15, 19], "lfu": 5}}
+    yield "fails", "", {parameter: {policy: [10, 14, 14, 14, 14] for policy in three}}  # a plateau, as where GPU memory binds
+    yield "fails", f"lru at {d} against {c} {unit}", {parameter: {**three, "lru": [10, 12, 14, 14, 16]}}  # a shorter one
+    yield "fails", f"random at {e} against {d} {unit}", {parameter: {**three, "random": [10, 12, 14, 16, 16.1]}}  # at the end
     yield "fails", f"fifo at {d} against {c} {unit}", {parameter: {**three, "fifo": [10, 12, 14, 12, 16]}}
-    yield "fails", f"lru at {e} against {a} {unit}", {parameter: {**three, "lru": 10}}
-    yield "fails", f"random at {b} against {a} {unit}", {parameter: {**three, "random": [18, 12, 18, 18, 20]}}
-    yield "undecided", f"lru at {e} against {a} {unit}", {parameter: {**three, "lru": [10, 10.05, 10.1, 10.15, 10.2]}}
-    yield "undecided", f"random at {e} against {d} {unit}", {parameter: {**three, "random": [10, 12, 14, 20, 19.6]}}
+    yield "fails", "", {parameter: {**three, "lru": 10}}
+    yield "fails", f"random at {b} against {a} {unit}", {parameter: {**three, "random": [18, 12, 18, 19, 20]}}
+    yield "undecided", f"lru at {e} against {d} {unit}", {parameter: {**three, "lru": [10, 10.5, 11, 11.5, 11.73]}}
+    yield "undecided", f"random at {d} against {c} {unit}", {parameter: {**three, "random": [10, 12, 14, 14.28, 16]}}
 
 
 def almost_lowest():
@@ -181,12 +183,12 @@ def test_every_simulated_claim_has_cases_of_every_verdict():
     assert verdicts == set(itertools.product(MADE, ("holds", "fails", "undecided")))
 
 
-def judge_reading(name, means, **luck):
-    """The row of this claim, from a table for each parameter; the others are left out, for their evidence takes a while."""
+def judge_reading(name, means, test=None, **luck):
+    """The row of this claim, from a table for each parameter."""
     tables = [made_up(parameter, costs, **{"seed": 10 * number, **luck}) for number, (parameter, costs) in enumerate(means.items())]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verdicts, "SIMULATED", [claim for claim in SIMULATED if claim.name == name])
-        found = judge(tables)
+        found = judge(tables, test=test)
     assert found["claim"].tolist() == [name]
     return found.iloc[0], tables
 
@@ -195,7 +197,7 @@ def judge_reading(name, means, **luck):
 def test_a_verdict_on_costs_made_for_it(name, word, where, means):
     found, tables = judge_reading(name, means)
     assert found["verdict"] == word
-    assert found["replications"] == 40
+    assert found["replications"] == LEAST
     if where:
         assert found["where"] == where
     # the evidence is that of the named cells, read from the table by their words
@@ -217,7 +219,7 @@ def test_a_verdict_on_costs_made_for_it(name, word, where, means):
 @pytest.mark.parametrize(("name", "word", "where", "means"), [case for case in CASES if case.values[1] != "undecided"])
 def test_a_verdict_needs_more_than_a_few_noisy_replications(name, word, where, means):
     """The same costs, each policy's own luck now as large as the costs, and four replications."""
-    found, _ = judge_reading(name, means, replications=4, own=1.0)
+    found, _ = judge_reading(name, means, verdicts.Test(least=2), replications=4, own=1.0)
     assert found["verdict"] == "undecided"
     assert found["replications"] == 4
 
@@ -389,7 +391,7 @@ def test_the_rule_of_a_verdict():
             for value in range(size)
         ]
         groups = [Group(int(rng.integers(1, size + 1)), tuple(statements)) for _ in range(rng.integers(1, 3))]
-        test = verdicts.Test(claims=int(rng.integers(1, 4)), looks=int(rng.integers(1, 4)), alpha=rng.choice([0.05, 0.4]))
+        test = verdicts.Test(claims=int(rng.integers(1, 4)), looks=int(rng.integers(1, 4)), alpha=rng.choice([0.05, 0.4]), least=2)
         seen.append(verdict(groups, costs, test)[0])
         assert seen[-1] == rule(groups, costs, test.alpha / (2 * test.claims * test.looks))
     assert min(map(seen.count, ("holds", "fails", "undecided"))) > 30
@@ -400,10 +402,20 @@ def test_the_level_of_a_verdict():
     assert verdicts.Test(looks=3).level == pytest.approx(0.05 / 2 / 14 / 3)
 
 
+def test_below_the_least_replications_nothing_is_decided():
+    """However clear: a spike may not have occurred yet."""
+    luck, (a, b) = np.random.default_rng(0).normal(1, 0.01, LEAST), (("slots", 50, "proposed"), ("slots", 50, "lru"))
+    for count, word in ((2, "undecided"), (LEAST - 1, "undecided"), (LEAST, "holds")):
+        costs = {a: luck[:count], b: 2 * luck[:count][::-1]}
+        assert verdict([Group(1, (Statement(a, b),))], costs, verdicts.Test())[0] == word
+    assert verdicts.Test(least=8).thresholds(7, 1, 2) == [np.inf, np.inf] and verdicts.Test(least=8).thresholds(8, 1)[0] < 9
+    assert LOOKS[0] >= LEAST >= 100 and search.BEST_LOOKS[0] >= LEAST
+
+
 def test_differences_of_rounding_are_none():
     """Costs equal but for the last digits, always to the same side, decide nothing."""
     a, b = ("slots", 50, "proposed"), ("slots", 50, "lru")
-    costs = {a: np.linspace(1, 2, 30), b: np.linspace(1, 2, 30) * (1 + 1e-12)}
+    costs = {a: np.linspace(1, 2, LEAST), b: np.linspace(1, 2, LEAST) * (1 + 1e-12)}
     assert verdict([Group(1, (Statement(a, b),))], costs, verdicts.Test(claims=1))[0] == "undecided"
     assert verdict([Group(1, (Statement(a, b),))], {**costs, b: costs[b] + 1e-6}, verdicts.Test(claims=1))[0] == "holds"
 
@@ -414,10 +426,12 @@ A, B = ("storage_gb", 120.0, "proposed"), ("storage_gb", 120.0, "lru")
 
 
 def test_evidence_by_hand():
-    """The paired resamples of two are (first, first), (second, second) or both: 1 - 1/4, 1 - 3/4 and 1 - 2/4."""
+    """Over a cost that does not vary, the t interval of (1, 3) with one degree of freedom, 2 +- 12.706."""
     found = evidence(Statement(A, B, 0.3), {A: np.array([1.0, 3.0]), B: np.array([4.0, 4.0])})
     where = "proposed against lru at 120 GB storage"
-    assert found == {"effect": 0.5, "low": 0.25, "high": 0.75, "bar": 0.3, "where": where, "beats": 1.0}
+    ends = found.pop("low"), found.pop("high")
+    assert found == {"effect": 0.5, "bar": 0.3, "where": where, "beats": 1.0}
+    assert_allclose(ends, [0.5 - 12.7062 / 4, 0.5 + 12.7062 / 4], rtol=1e-5)
     later = evidence(
         Statement(A, ("storage_gb", 80.0, "proposed"), 0.1, True),
         {A: np.array([6.0]), ("storage_gb", 80.0, "proposed"): np.array([5.0])},
@@ -432,19 +446,17 @@ def test_ties_count_half():
     assert evidence(Statement(B, A), costs)["beats"] == pytest.approx((0 + 0.5 + 1 + 0 + 0.5) / 5)
 
 
-def test_the_interval_is_a_paired_bootstrap():
-    """Two percentile intervals of 9,999 resamples differ by chance, by less than a tenth of their width; unpaired ones by more."""
+def test_the_interval_is_paired():
+    """It is near that of a paired bootstrap, and much narrower than that of an unpaired one."""
     rng = np.random.default_rng(3)
-    luck = lucky(rng, 0.8, 40)
-    costs = {A: 3 * luck * lucky(rng, 0.2, 40), B: 5 * luck * lucky(rng, 0.2, 40)}
-    draws = rng.integers(40, size=(9999, 40))
-    savings = 1 - costs[A][draws].mean(axis=1) / costs[B][draws].mean(axis=1)
-    low, high = np.percentile(savings, [2.5, 97.5])
+    luck = lucky(rng, 0.4, 100)
+    costs = {A: 3 * luck * lucky(rng, 0.1, 100), B: 5 * luck * lucky(rng, 0.1, 100)}
+    draws, again = rng.integers(100, size=(2, 9999, 100))
+    ends = np.percentile(1 - costs[A][draws].mean(axis=1) / costs[B][draws].mean(axis=1), [2.5, 97.5])
     found = evidence(Statement(A, B), costs)
-    assert_allclose([found["low"], found["high"]], [low, high], atol=0.1 * (high - low))
-    again = rng.integers(40, size=(9999, 40))
+    assert_allclose([found["low"], found["high"]], ends, atol=0.1 * np.ptp(ends))
     unpaired = np.percentile(1 - costs[A][draws].mean(axis=1) / costs[B][again].mean(axis=1), [2.5, 97.5])
-    assert np.ptp(unpaired) > 2 * (high - low)
+    assert np.ptp(unpaired) > 2 * (found["high"] - found["low"])
     always = evidence(Statement(A, B), {A: luck, B: 4 * luck})  # a quarter in every replication
     assert_allclose([always["effect"], always["low"], always["high"]], 0.75)
 
@@ -507,6 +519,8 @@ def test_evidence_in_words():
     more = found | {"effect": -0.2, "low": -0.31, "high": -0.1}
     assert verdicts.evidence_text(more) == "proposed against lru at 120 GB storage: 20.0% (10.0% to 31.0%) more"
     assert verdicts.evidence_text(found | {"low": np.nan}) == "proposed against lru at 120 GB storage: 61.4% less"
+    same = found | {"effect": 0.0, "low": 0.0, "high": 0.0, "where": "lru at 180 against 150 GB storage"}
+    assert verdicts.evidence_text(same) == "lru at 180 against 150 GB storage: 0.0% difference in every replication"
     assert verdicts.evidence_text(found | {"replications": 0, "where": "share of the range"}) == "61%: share of the range"
     assert verdicts.evidence_text(found | {"effect": np.nan, "where": "no table over slots"}) == "no table over slots"
 
@@ -524,10 +538,11 @@ def test_a_sweep_of_the_shipped_scenario_is_judged_as_the_ledger_plays_it():
     assert set(found) == set(costs)
     for cell, cost in costs.items():
         assert_allclose(found[cell], cost, rtol=1e-9, atol=1e-9)
-    rows = judge(tables, "exact", verdicts.Test(alpha=0.5)).set_index("claim")
+    test = verdicts.Test(alpha=0.5, least=8)
+    rows = judge(tables, "exact", test).set_index("claim")
     assert rows.index.tolist() == [claim.name for claim in SIMULATED]
     for claim in SIMULATED:
-        word, deciding = verdict(claim.groups(grid), costs, verdicts.Test(alpha=0.5))
+        word, deciding = verdict(claim.groups(grid), costs, test)
         row = rows.loc[claim.name]
         assert row["verdict"] == word
         assert row["effect"] == pytest.approx(1 - costs[deciding.cell].mean() / costs[deciding.other].mean(), rel=1e-9)
@@ -537,7 +552,7 @@ def test_a_sweep_of_the_shipped_scenario_is_judged_as_the_ledger_plays_it():
 # ---- how often chance alone decides
 
 
-SHORT = (10, 20, 40, 80)  # looks, as of a sequential stop
+SHORT = (10, 20, 40, 80)  # looks of a sequential stop that decides from 10 replications on; skewed costs need more, see below
 NULLS = 1000
 # At most 5 % of verdicts may be wrong, here 50 of 1,000. Were the true rate 5 %, more than 50 would come in 46 % of all seeds, and
 # more than 62 in 5 % (see the next test). So 50 is stricter than a test of the rate would be. It is met not by luck, but by what
@@ -566,7 +581,7 @@ def stopped(groups, costs, looks, test):
 
 def test_samples_are_decided_as_one_by_one():
     """The tests below decide a thousand samples at once; what a user calls decides one."""
-    rng, test, seen = np.random.default_rng(5), verdicts.Test(looks=len(SHORT)), set()
+    rng, test, seen = np.random.default_rng(5), verdicts.Test(looks=len(SHORT), least=10), set()
     costs = {cell: paper_cost(cell, POINTS) * lucky(rng, 0.5, (20, 12)) for cell in CELLS}
     for groups in GROUPS.values():
         holds, fails = decisions(groups, costs, test)
@@ -607,7 +622,7 @@ def alike(luck):
 
 @pytest.mark.parametrize("luck", SKEWED.values(), ids=SKEWED)
 def test_equal_means_are_seldom_told_apart(luck):
-    assert 0 < decided(EQUAL, alike(luck), SHORT, verdicts.Test(claims=1, looks=4)) <= ALLOWED
+    assert 0 < decided(EQUAL, alike(luck), SHORT, verdicts.Test(claims=1, looks=4, least=10)) <= ALLOWED
 
 
 @pytest.mark.parametrize("bar", [0.5606, -0.02])
@@ -618,7 +633,7 @@ def test_a_saving_of_the_very_bar_is_seldom_told_from_it(luck, bar):
         return {A: (1 - bar) * common * luck(rng, n), B: common * luck(rng, n)}
 
     groups = [Group(1, (Statement(A, B, bar, at_most=bar < 0),))]
-    assert 0 < decided(groups, make, SHORT, verdicts.Test(claims=1, looks=4), seed=1) <= ALLOWED
+    assert 0 < decided(groups, make, SHORT, verdicts.Test(claims=1, looks=4, least=10), seed=1) <= ALLOWED
 
 
 def one_sided(name):
@@ -638,51 +653,21 @@ def test_skewed_margins_are_seldom_told_from_none_at_the_ledgers_looks(name):
     assert 0 < decided(EQUAL, one_sided(name), LOOKS, test, nulls=4 * NULLS) <= 4 * ALLOWED
 
 
-@pytest.mark.parametrize(("name", "most"), [("lognormal", 0.06), ("gamma", 0.06), ("exponential", 0.06), ("wide-lognormal", 0.09)])
-def test_at_a_few_dozen_replications_the_level_is_approximate(name, most):
-    """As `Test` says: true rates of 4.0 to 4.7 %, and 7.7 % for the widest, of skew 6, whose spikes may not have occurred yet."""
-    test = verdicts.Test(claims=1, looks=len(BEST_LOOKS))
-    assert 0 < decided(EQUAL, one_sided(name), BEST_LOOKS, test, nulls=10 * NULLS) <= 10 * NULLS * most
-
-
-EDGES = ["lowest-over-storage", "proposed-falls-with-storage", "lfu-falls-with-gpu", "headline-reduction"]
-
-
-@pytest.fixture(scope="module")
-def real():
-    """The costs of the shipped scenario in 1,000 replications, with Exact for the proposed method."""
-    return simulate_cells(Scenario(), cells_of(c for c in SIMULATED if c.name in EDGES), "exact", range(1000), 0)
-
-
-@pytest.mark.parametrize("claim", EDGES)
-def test_real_costs_at_the_edge_are_seldom_decided_at_the_ledgers_looks(real, claim):
-    """Resampled replications of the shipped scenario, shifted so that the most skewed of the claim's statements is just untrue."""
-    statements = next(c for c in SIMULATED if c.name == claim).statements()
-
-    def skew(statement):
-        margin = statement.margin(real)
-        return abs(((margin - margin.mean()) ** 3).mean() / margin.std() ** 3)
-
-    statement = max(statements, key=skew)
-    shift = statement.margin(real).mean() * (-1 if statement.at_most else 1)
-    cost, other = real[statement.cell] + shift, real[statement.other]
-    assert Statement(statement.cell, statement.other, statement.bar).margin(
-        {statement.cell: cost, statement.other: other}
-    ).mean() == pytest.approx(0, abs=1e-9)
-
-    def make(rng, n):
-        drawn = rng.integers(len(cost), size=n)
-        return {statement.cell: cost[drawn], statement.other: other[drawn]}
-
-    assert decided([Group(1, (statement,))], make, LOOKS, verdicts.Test(claims=1, looks=len(LOOKS))) <= ALLOWED
+def test_a_few_dozen_replications_are_too_few_for_rare_spikes():
+    """Why Test has a `least`: of margins of skew 6 the spikes may not have occurred yet, and 7.7 % are decided wrongly."""
+    test = verdicts.Test(claims=1, looks=2, least=2)
+    assert decided(EQUAL, one_sided("wide-lognormal"), (20, 40), test, nulls=10 * NULLS) > 10 * NULLS * 0.06
+    assert decided(EQUAL, one_sided("wide-lognormal"), (LEAST,), verdicts.Test(claims=1), nulls=4 * NULLS) <= binom.isf(
+        0.01, 4 * NULLS, 0.05
+    )
 
 
 def test_peeking_without_the_correction_decides_too_often():
     """One look's level used at every of ten looks: it must exceed what the corrected test is held to, by far."""
     looks = range(10, 110, 10)
-    assert decided(EQUAL, alike(gamma(2.0)), looks, verdicts.Test(claims=1, looks=1)) > 3 * ALLOWED
-    assert decided(EQUAL, alike(gamma(2.0)), looks, verdicts.Test(claims=1, looks=len(looks))) <= ALLOWED
-    assert decided(EQUAL, alike(gamma(2.0)), SHORT, verdicts.Test(claims=1, looks=1)) > 2 * ALLOWED  # four looks do it too
+    assert decided(EQUAL, alike(gamma(2.0)), looks, verdicts.Test(claims=1, looks=1, least=2)) > 3 * ALLOWED
+    assert decided(EQUAL, alike(gamma(2.0)), looks, verdicts.Test(claims=1, looks=len(looks), least=2)) <= ALLOWED
+    assert decided(EQUAL, alike(gamma(2.0)), SHORT, verdicts.Test(claims=1, looks=1, least=2)) > 2 * ALLOWED  # four looks do it too
 
 
 GROUPS = {claim.name: claim.groups(POINTS) for claim in SIMULATED}
@@ -691,7 +676,7 @@ CELLS = cells_of(SIMULATED, POINTS)
 
 def ledgers(world, luck, common, nulls, looks, seed):
     """Of so many made-up ledgers the verdict on each claim, (nulls,), and the look."""
-    rng, test = np.random.default_rng(seed), verdicts.Test(looks=len(looks))
+    rng, test = np.random.default_rng(seed), verdicts.Test(looks=len(looks), least=10)
     shared = lucky(rng, common, (nulls, looks[-1]))
     costs = {cell: world(cell) * shared * lucky(rng, luck, shared.shape) for cell in CELLS}
     return {name: stopped(groups, costs, looks, test) for name, groups in GROUPS.items()}
@@ -726,15 +711,15 @@ def test_a_ledger_of_chance_alone_is_seldom_wrong():
 
 EDGE = {
     # fifo is level with the proposed at the first; at 120 and 12 reductions are .70, .667, .5606 (the lower end) and .7173 (near
-    # the upper); lru rises by just 2 %; the proposed and lfu fall, the last step by just 2 %
+    # the upper); lru's last rise is just 2 %; the proposed and lfu fall, the last step by just 2 %
     "storage_gb": {
         "proposed": [20, 16, 12, 10, 9.8], "random": [30, 35, 40, 45, 50], "fifo": [20, 30, 36, 40, 44],
-        "lru": 12 / (1 - 0.5606) * np.array([1, 1, 1, 1.01, 1.02]), "lfu": [60, 50, 12 / (1 - 0.7173), 40, 39.2],
+        "lru": 12 / (1 - 0.5606) * np.array([0.9, 0.95, 1, 1.05, 1.071]), "lfu": [60, 50, 12 / (1 - 0.7173), 40, 39.2],
     },
     # lfu is below the proposed at 18 GB, lru level with it, so "almost lowest" is on its edge
     "gpu_memory_gb": {
         "proposed": [20, 16, 12, 10, 9.8], "random": [30, 35, 40, 45, 50], "fifo": [20, 30, 36, 40, 44],
-        "lru": 9.8 / np.array([1.02, 1.015, 1.01, 1.005, 1]), "lfu": [16, 12, 10, 8 / 0.98, 8],
+        "lru": 9.8 * np.array([0.85, 0.9, 0.93, 1 / 1.02, 1]), "lfu": [16, 12, 10, 8 / 0.98, 8],
     },
     "slots": {"proposed": [10, 10, 10, 11], "random": 30, "fifo": 30, "lru": [10, 30, 30, 30], "lfu": 30},
     "arrival_rate": {"proposed": 10, "random": 30, "fifo": [10, 30, 30, 30], "lru": 30, "lfu": 30},

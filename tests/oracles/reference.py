@@ -113,17 +113,24 @@ class _Run:
             evicted.append(lowest)
         return evicted
 
-    def decision_cost(self, deployment):
+    def decision_cost(self, deployment, newcomer):
         """What Exact and GA minimise: w1 sum of d_i / a_i + w2 C_res(y)."""
-        candidates = self.models if self.scenario.charge == "absence" else self.deployed
+        candidates = self.models if self.scenario.charge == "absence" else self.deployed | {newcomer}
         return self.charge([i for i in candidates if i not in deployment], False) + self.resources(deployment)
 
-    def evict_exactly(self, newcomer):
-        """The models the best decision evicts, by index; ties go to fewest models, then to the lowest index mask."""
-        subsets = (k for n in range(len(self.deployed) + 1) for k in itertools.combinations(self.deployed, n))
-        feasible = [set(kept) | {newcomer} for kept in subsets if self.fits({*kept, newcomer})]
-        best = min(feasible, key=lambda y: (self.decision_cost(y), len(y), sum(2**i for i in y)))
-        return sorted(self.deployed - best)
+    def choices(self, newcomer):
+        """Every deployment that a planner may choose at a miss, under the reading `scope`."""
+        scope = self.scenario.scope
+        others = sorted((self.deployed if scope in ("evict", "bypass") else set(self.models)) - {newcomer})
+        beside = [set(y) for n in range(len(others) + 1) for y in itertools.combinations(others, n)]
+        beside = [y for y in beside if self.fits(y | {newcomer})]
+        return [y | {newcomer} for y in beside] + (beside if scope in ("bypass", "free") else [])
+
+    def choose(self, newcomer):
+        """The deployment after a miss. Of planners the best; ties go to fewest models, then to the lowest index mask."""
+        if self.policy != "exact":
+            return self.deployed - set(self.evict_until_it_fits(newcomer)) | {newcomer}
+        return min(self.choices(newcomer), key=lambda y: (self.decision_cost(y, newcomer), len(y), sum(2**i for i in y)))
 
     # ---- the request loop --------------------------------------------------------------------------------------------
 
@@ -134,20 +141,21 @@ class _Run:
         self.requests_in_cache[r] += 1
         self.last_request[r] = self.clock
         if r in self.deployed:
-            self.events.append((True, False, [], self.inference[r]))
+            self.events.append((True, False, [], [], self.inference[r]))
             return 0.0
         if not self.fits({r}):
-            self.events.append((False, True, [], self.scenario.cloud_delay_s + self.inference[r]))
+            self.events.append((False, True, [], [], self.scenario.cloud_delay_s + self.inference[r]))
             return 0.0
-        evicted = self.evict_exactly(r) if self.policy == "exact" else self.evict_until_it_fits(r)
-        self.deployed = self.deployed - set(evicted) | {r}
+        after = self.choose(r)
+        evicted, prefetched = sorted((self.deployed | {r}) - after), sorted(after - self.deployed - {r})
+        self.deployed = after
         self.deployed_since[r] = self.clock
         self.requests_in_cache[r] = 1
-        self.events.append((False, False, evicted, self.switching_delay(r)))
+        self.events.append((False, False, evicted, prefetched, self.switching_delay(r)))
         if self.scenario.charge == "eviction":
             return self.charge(evicted, foresight=True)
         if self.scenario.charge == "miss":
-            return self.scenario.w1 * (self.transmission(r) + self.io[r])
+            return self.scenario.w1 * math.fsum(self.transmission(i) + self.io[i] for i in [r, *prefetched])
         return 0.0
 
     def play_slot(self, slot):
@@ -156,20 +164,21 @@ class _Run:
         models = [model for at, model in zip(self.request_slot, self.request_model, strict=True) if at == slot]
         switching = sum(self.request(model) for model in models)
         events = self.events[first:]
-        misses = [r for r, (hit, cloud, _, _) in zip(models, events, strict=True) if not hit and not cloud]
+        misses = [r for r, (hit, cloud, _, _, _) in zip(models, events, strict=True) if not hit and not cloud]
+        fetched = misses + [i for _, _, _, prefetched, _ in events for i in prefetched]
         if s.charge == "absence":
             switching += self.charge([i for i in self.models if i not in self.deployed], foresight=True)
         resource = self.resources(self.deployed) if misses or s.resource_basis == "slot" else 0.0
         power = s.static_power_kw + sum(self.power[i] for i in self.deployed)
         return {
             "requests": len(models),
-            "hits": sum(hit for hit, _, _, _ in events),
-            "cloud_requests": sum(cloud for _, cloud, _, _ in events),
+            "hits": sum(hit for hit, *_ in events),
+            "cloud_requests": sum(cloud for _, cloud, *_ in events),
             "switching_cost": switching,
             "resource_cost": resource,
             "total_cost": switching + resource,
             "service_delay_s": _edge_delay(events),
-            "fetched_gb": sum(self.size[r] for r in misses),
+            "fetched_gb": sum(self.size[i] for i in fetched),
             "energy_kwh": power * self.trace.slot_length_s / 3600,
         }
 
@@ -186,5 +195,5 @@ class _Run:
 
 def _edge_delay(events):
     """Mean delay of the requests that the edge served, nan if there are none."""
-    delays = [delay for _, cloud, _, delay in events if not cloud]
+    delays = [delay for _, cloud, *_, delay in events if not cloud]
     return sum(delays) / len(delays) if delays else math.nan

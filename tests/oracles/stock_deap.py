@@ -18,24 +18,28 @@ creator.create("StockIndividual", list, fitness=creator.StockFitness)
 
 def repair_and_evaluate(decision):
     """The fitness of an individual, 1 / cost, once it is repaired in place; the decision's numbers are bound as plain lists."""
-    requested = decision.requested
-    forbidden = [i for i, deployed in enumerate(decision.deployed.tolist()) if not deployed and i != requested]
+    requested, scope = decision.requested, decision.scenario.scope
+    may_stay = decision.deployed if scope in ("evict", "bypass") else (decision.capacities >= decision.needs.T).all(axis=1)
+    forbidden = [i for i, allowed in enumerate(may_stay) if not allowed and i != requested]
+    stays = scope in ("evict", "prefetch")
     holding, leaving = decision.holding_cost.tolist(), decision.leaving_cost.tolist()
     (size, memory, power), (storage, gpu_memory, watts) = decision.needs.tolist(), decision.capacities.tolist()
 
     def evaluate(individual, choice=random.choice):
         for i in forbidden:
             individual[i] = 0
-        individual[requested] = 1
+        if stays:
+            individual[requested] = 1
         cost = s = g = e = 0.0
         for i, gene in enumerate(individual):
             if gene:
                 cost += holding[i]
+            else:
+                cost += leaving[i]
+            if gene or i == requested:  # it has its room while it is served
                 s += size[i]
                 g += memory[i]
                 e += power[i]
-            else:
-                cost += leaving[i]
         while s > storage or g > gpu_memory or e > watts:
             i = choice([i for i, gene in enumerate(individual) if gene and i != requested])
             individual[i] = 0

@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from oracles.reference import _Run
+from oracles.every_run import every_run, small_trace, subsets
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 from support.cases import equal_catalogue, make_catalogue, make_decision, random_readings, roomy_scenario
@@ -29,49 +29,6 @@ def waits(scenario):
     return 8 * c.size_gb / scenario.bandwidth_gbps + c.io_delay_s
 
 
-def small_trace(rng, models, requests, slots):
-    """Requests and slots at random, some of them empty; the popularity is another one, sometimes zero."""
-    popularity = rng.dirichlet(np.ones(models)) * ((rng.random(models) < 0.9) | (models == 1))
-    popularity = popularity if popularity.any() else np.ones(models)
-    return Trace(np.sort(rng.integers(0, slots, requests)), rng.integers(0, models, requests), slots, popularity)
-
-
-def subsets(models):
-    return [set(kept) for n in range(len(models) + 1) for kept in itertools.combinations(sorted(models), n)]
-
-
-# ---- every sequence of decisions
-
-
-class Scripted(_Run):
-    """The reference's books, with its decisions taken by number from a script; where that ends, the first."""
-
-    def __init__(self, scenario, trace, script):
-        super().__init__(scenario, trace, "fifo")
-        self.script, self.options, self.waits = list(script), [], 0.0
-
-    def evict_until_it_fits(self, newcomer):
-        feasible = [kept for kept in subsets(self.deployed) if self.fits(kept | {newcomer})]
-        number = len(self.options)
-        if number == len(self.script):
-            self.script.append(0)
-        self.options.append(len(feasible))
-        self.waits += self.transmission(newcomer) + self.io[newcomer]
-        return sorted(self.deployed - feasible[self.script[number]])
-
-
-def every_run(scenario, trace):
-    """The mean cost of a slot and the mean delay that misses add to it, of every sequence of decisions."""
-    script = []
-    while script is not None:
-        run = Scripted(scenario, trace, script)
-        yield run.play()["means"]["total_cost"], run.waits / trace.slots
-        script, options = run.script, run.options
-        while script and script[-1] + 1 == options[len(script) - 1]:
-            script.pop()
-        script = [*script[:-1], script[-1] + 1] if script else None
-
-
 @pytest.mark.parametrize("readings", COMBINATIONS, ids=lambda readings: "-".join(readings.values()))
 def test_no_sequence_of_decisions_costs_less(readings):
     """What is prepared, what is booked and the least of all sequences are the same."""
@@ -93,7 +50,7 @@ def test_goal_delay_adds_up():
     rng = np.random.default_rng(200)
     for _ in range(40):
         models = int(rng.integers(2, 6))
-        scenario = roomy_scenario(rng, models, **random_readings(rng))
+        scenario = roomy_scenario(rng, models, **random_readings(rng) | {"scope": "evict"})
         trace = small_trace(rng, models, 8, 5)
         run = simulate(scenario, "clairvoyant-delay", trace=trace)
         added = waits(scenario)[trace.model[run.outcome == 0]].sum()

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from edgecache.policies.deployments import Deployments
+from edgecache.policies.deployments import Deployments, best_decision
+from edgecache.policies.planner_tables import ONLINE, PlannerTables
 
 
 def small_server(rng, models):
@@ -109,6 +110,15 @@ def test_the_shipped_limit_is_where_it_says():
     assert Deployments.of(free, np.ones(3), np.arange(15)[::-1]).head.tolist() == list(range(1, 15))
 
 
+def decide(d, worth, price, state, requested, slack=0.0):
+    """The compiled best decision, where the price of a member is what holding it costs."""
+    prices = {"held": price[None], "left": np.zeros((1, len(price))), "values": worth[None, None]}
+    states = {"head": d.head, "after": d.after, "without": d.without, "size": d.size}
+    tables = PlannerTables(ONLINE, np.empty((3, 0)), np.empty(3), **states, **prices, slack=slack)
+    place = [*d.head, requested].index(requested)
+    return best_decision(tables, 0, 0, state, place if place < len(d.head) else -1, requested)
+
+
 def brute_decision(d, worth, price, state, requested, needs, capacities, slack):
     """The best decision by trying all: those within `slack` of the least, then fewest models, then the lowest number."""
     members = [frozenset(np.flatnonzero(row).tolist()) for row in d.members]
@@ -137,7 +147,7 @@ def test_best_decision_against_brute_force(slack, noise):
         for state in rng.choice(len(d), 8):
             for requested in [i for i in fitting if not d.members[state, i]][:2]:
                 expected, least, options = brute_decision(d, worth, price, state, requested, needs, capacities, slack)
-                assert d.best_decision(worth, price, state, requested, slack) == expected
+                assert decide(d, worth, price, state, requested, slack) == expected
                 tied += sum(total <= least + slack for total, _, _ in options) > 1
                 outside += requested not in d.head
                 forced += len(options) < 2 ** d.members[state].sum()
@@ -150,7 +160,7 @@ def test_the_price_is_of_what_stays():
     both = d.state(np.array([True, True, False]))
     alone, worth = d.state(np.array([False, False, True])), np.zeros(len(d))
     for price, stays in (([-1, -2, 5], [1, 2]), ([-2, -1, 5], [0, 2]), ([1, 2, -9], [2]), ([-1, -1, 0], [0, 2])):
-        best = d.best_decision(worth, np.array(price, dtype=float), both, 2, 0.0)
+        best = decide(d, worth, np.array(price, dtype=float), both, 2)
         assert np.flatnonzero(d.members[best]).tolist() == stays
     worth[alone] = -5  # what the state is worth counts too
-    assert d.best_decision(worth, np.array([-1.0, -2.0, 0.0]), both, 2, 0.0) == alone
+    assert decide(d, worth, np.array([-1.0, -2.0, 0.0]), both, 2) == alone

@@ -43,9 +43,9 @@ def bred(parents, fit, word, *, tournament=1, crossover=0.0, mutation=0.0):
 def repaired(decision, population, word):
     """The individuals that the compiled repair makes of a population, and their fitness."""
     d, population, fit = decision, population.copy(), np.empty(len(population))
-    allowed = d.deployed.copy()
+    allowed = d.allowed.copy()
     allowed[d.requested] = True
-    limits = (d.needs, d.capacities)
+    limits = (d.scenario.may_bypass, d.needs, d.capacities)
     evaluate(allowed, d.requested, *limits, d.holding_cost, d.leaving_cost, population, word, fit)
     return population, fit
 
@@ -72,14 +72,21 @@ SETTINGS = {
 
 
 def decisions_of_all_sizes(seed, count):
-    """Decisions of 2 to 30 models under each reading of `charge`, with weights of nothing, little and much."""
+    """Decisions of 2 to 30 models under each reading of `charge` and `scope`, with weights of nothing, little and much."""
     rng = np.random.default_rng(seed)
     for number in range(count):
-        charge, weight = READINGS["charge"][number % 3], float(rng.choice([0.0, 1.0, 8.0]))
+        charge, scope = READINGS["charge"][number % 3], READINGS["scope"][number % 4]
+        weight = float(rng.choice([0.0, 1.0, 8.0]))
         models = int(rng.integers(2, 31))
         candidates = int(rng.integers(models // 2, models))
         yield hard_decision(
-            rng, models, candidates, seed=number, charge=charge, **dict.fromkeys(("w1", "w2")[: 1 + number % 2], weight)
+            rng,
+            models,
+            candidates,
+            seed=number,
+            charge=charge,
+            scope=scope,
+            **dict.fromkeys(("w1", "w2")[: 1 + number % 2], weight),
         )
 
 
@@ -98,7 +105,7 @@ def arguments(ga, decision):
     d, shape = decision, (ga.generations + 1, ga.population)
     drawn = d.rng.bit_generator.random_raw(shape[0] * shape[1]).reshape(shape)
     costs = (d.holding_cost, d.leaving_cost)
-    return (d.deployed, d.requested, d.needs, d.capacities, *costs, drawn, *ga.settings)
+    return (d.allowed.copy(), d.requested, d.scenario.may_bypass, d.needs, d.capacities, *costs, drawn, *ga.settings)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -346,6 +353,7 @@ def decisions():
         met += sorted(planner.decisions, key=lambda decision: -len(decision.candidates))[:15]
     rng = np.random.default_rng(2)
     hard = [hard_decision(rng, models, models * 2 // 3) for models in (10, 20, 30, 40) for _ in range(15)]
+    hard += [hard_decision(rng, models, models // 3, charge="absence", scope="free") for models in (10, 20) for _ in range(10)]
     assert min(len(decision.candidates) for decision in met) >= 5
     return met + hard
 

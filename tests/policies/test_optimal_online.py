@@ -55,6 +55,12 @@ def linear_program(scenario, popularity):
     def fits(held):
         return all(sum(needs[i][j] for i in held) <= room[j] * (1 + 1e-9) for j in range(3))
 
+    def allowed(held, r):
+        """What a decision may choose at a miss of r, under the reading `scope`."""
+        others = range(len(c)) if s.scope in ("prefetch", "free") else held
+        beside = [y for y in subsets(set(others) - {r}) if fits(y | {r})]
+        return [y | {r} for y in beside] + (beside if s.scope in ("bypass", "free") else [])
+
     states = [held for held in subsets(range(len(c))) if fits(held)]
     number = {held: state for state, held in enumerate(states)}
     cost = [sum(hold[i] for i in held) for held in states]  # of being in a state, then of each choice
@@ -65,11 +71,13 @@ def linear_program(scenario, popularity):
         entries.append((1 + number[held], number[held], -1.0))  # a state is entered as often as it is left
         for r in range(len(c)):
             entries.append((rows, number[held], -popularity[r]))  # requests are independent of it
-            choices = [held] if r in held or not fits({r}) else [kept | {r} for kept in subsets(held) if fits(kept | {r})]
-            for chosen in choices:
+            missed = r not in held and fits({r})
+            for chosen in allowed(held, r) if missed else [held]:
                 paid = 0.0
-                if r in chosen - held:
-                    paid = {"eviction": sum(leave[i] for i in held - chosen), "miss": s.w1 * wait[r], "absence": 0.0}[s.charge]
+                if missed:
+                    evicted, deployed = (held | {r}) - chosen, (chosen | {r}) - held
+                    fetched = s.w1 * sum(wait[i] for i in deployed)
+                    paid = {"eviction": sum(leave[i] for i in evicted), "miss": fetched, "absence": 0.0}[s.charge]
                 entries += [(rows, len(cost), 1.0), (1 + number[chosen], len(cost), 1.0)]
                 cost.append(s.requests_per_slot * paid)
             rows += 1
@@ -103,6 +111,27 @@ def test_average_cost_against_a_linear_program(readings):
         weights |= dict.fromkeys(("w2", "w1")[number : number + 1], 0.0)
         scenario = roomy_scenario(rng, models, **weights, **readings)
         check_solution(scenario, 0.5 / models + 0.5 * rng.dirichlet(np.ones(models)))
+
+
+@pytest.mark.parametrize("scope", READINGS["scope"][1:])
+@pytest.mark.parametrize("charge", READINGS["charge"])
+def test_average_cost_of_other_scopes_against_a_linear_program(scope, charge):
+    """And a long run comes near it."""
+    rng = np.random.default_rng([READINGS["scope"].index(scope), READINGS["charge"].index(charge)])
+    for number in range(8):
+        models = int(rng.integers(1 if scope != "prefetch" else 3, 5))
+        cycle = READINGS["active_cycle"][number % 3]
+        weights = {"w1": float(rng.choice([0.0, rng.uniform(0.5, 60)], p=[0.1, 0.9])), "w2": rng.uniform(0, 2)}
+        scenario = roomy_scenario(rng, models, charge=charge, active_cycle=cycle, popularity="true", scope=scope, **weights)
+        popularity = 0.5 / models + 0.5 * rng.dirichlet(np.ones(models))
+        check_solution(scenario, popularity)
+        long = scenario.vary(slots=40_000)
+        slot = np.repeat(np.arange(40_000), rng.poisson(scenario.arrival_rate, 40_000))
+        trace = Trace(
+            slot, rng.choice(models, len(slot), p=popularity), 40_000, popularity, requests_per_slot=scenario.arrival_rate
+        )
+        planned = OptimalOnline().solve(scenario, popularity).average_cost
+        assert simulate(long, "optimal-online", trace=trace).means()["total_cost"] == pytest.approx(planned, rel=0.05, abs=0.03)
 
 
 @pytest.mark.parametrize("readings", [{}, {"charge": "miss", "w1": 0.1}, {"charge": "absence"}])
