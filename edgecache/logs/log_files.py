@@ -18,6 +18,20 @@ NAMES_TOLD = 20
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the rows of a log stand: `places(row)` says it in words, from the row's number, from 0."""
+
+    source: str
+    word: str = "line"
+    first: int = 1  # number of the first row
+    numbers: tuple[int, ...] | None = None  # of each row, where rows are not one after the other
+
+    def __call__(self, row: int) -> str:
+        number = self.first + row if self.numbers is None else self.numbers[row]
+        return f"{self.source}, {self.word} {number}"
+
+
+@dataclass(frozen=True)
 class LogFile:
     """A file of requests: what it is, and which columns it has.
 
@@ -30,11 +44,10 @@ class LogFile:
     head: str
     compressed: bool
 
-    def place(self, row: int) -> str:
-        """Where row number `row` (from 0) stands."""
-        if self.kind == "parquet":
-            return f"{self.path}, row {row + 1}"
-        return f"{self.path}, line {row + (2 if self.kind == 'csv' else 1)}"
+    @property
+    def places(self) -> Places:
+        """Where its rows stand."""
+        return Places(str(self.path), "row" if self.kind in ("parquet", "json") else "line", 2 if self.kind == "csv" else 1)
 
     def read(self, needed: tuple[str, ...], text: tuple[str, ...], nested: tuple[str, ...] = ()) -> dict[str, Any]:
         """Read the needed columns, each a pyarrow.ChunkedArray; those in `text` as dictionaries of strings."""

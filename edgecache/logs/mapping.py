@@ -105,7 +105,7 @@ def _looked_up(log: RequestLog, catalogue: Catalogue, table: Mapping[str, str], 
             if service is not None:
                 what = str(unknown("model", service, catalogue.services))
             raise InputError(
-                f"{log.source}: {what}; drop the requests for such models with missing='drop' (--missing drop), "
+                f"{log.place_of(place)}: {what}; drop the requests for such models with missing='drop' (--missing drop), "
                 "or map by rank with map='rank' (--map rank)"
             )
     if (index < 0).all():

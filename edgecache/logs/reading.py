@@ -11,7 +11,7 @@ from ..errors import InputError, require
 from .access_lines import read_lines
 from .clocks import UNITS, BadTime, Times, read_times
 from .formats import LogFormat, find_format
-from .log_files import LogFile, _opened, open_log
+from .log_files import LogFile, Places, _opened, open_log
 from .request_log import RequestLog
 
 MOST_MODELS = 100_000  # distinct ones; a column of more is none of models
@@ -65,7 +65,7 @@ def read_log(
     chosen = find_format(opened.columns, str(opened.path), time=time, model=model, where=where, time_unit=time_unit)
     text = tuple(name for name in (chosen.model, *chosen.where) if name is not None)
     columns = opened.read(chosen.needed, text, chosen.nested)
-    return _of_columns(columns, chosen, str(opened.path), opened.place)
+    return _of_columns(columns, chosen, opened.places)
 
 
 def log_of_table(
@@ -117,7 +117,7 @@ def log_of_table(
     columns = {name: table.column(name) for name in chosen.needed}
     for name in text:
         columns[name] = columns[name].cast(pa.string()).dictionary_encode()
-    return _of_columns(columns, chosen, source, lambda row: f"{source}, row {row + 1}")
+    return _of_columns(columns, chosen, Places(source, "row"))
 
 
 def _of_lines(opened: LogFile, time_unit: str | None) -> RequestLog:
@@ -138,14 +138,12 @@ def _of_lines(opened: LogFile, time_unit: str | None) -> RequestLog:
     }
     if any(named):
         columns["model"] = pa.chunked_array([pa.array(named).dictionary_encode()])
-    return _of_columns(
-        columns, kind, str(opened.path), lambda row: f"{opened.path}, line {lines.number[row]}", other_lines=lines.others
-    )
+    return _of_columns(columns, kind, Places(str(opened.path), numbers=tuple(lines.number)), other_lines=lines.others)
 
 
-def _of_columns(columns: dict[str, Any], chosen: LogFormat, source: str, place: Any, other_lines: int = 0) -> RequestLog:
+def _of_columns(columns: dict[str, Any], chosen: LogFormat, place: Places, other_lines: int = 0) -> RequestLog:
     """The log of columns that were read; `place` says where a row stands."""
-    rows = len(columns[chosen.time])
+    source, rows = place.source, len(columns[chosen.time])
     if not rows:
         raise InputError(f"{source}: there is a header, but no request")
     if rows > MOST_REQUESTS:
@@ -177,6 +175,7 @@ def _of_columns(columns: dict[str, Any], chosen: LogFormat, source: str, place: 
         duration,
         keep if kept < rows else None,
         start,
+        place=place,
         source=source,
         format=chosen.name,
         about=chosen.about,
@@ -186,8 +185,11 @@ def _of_columns(columns: dict[str, Any], chosen: LogFormat, source: str, place: 
     )
 
 
-def _sorted(seconds: Any, codes: Any, names: tuple[str, ...], duration: Any, keep: Any, start: Any, **about: Any) -> RequestLog:
+def _sorted(
+    seconds: Any, codes: Any, names: tuple[str, ...], duration: Any, keep: Any, start: Any, place: Places, **about: Any
+) -> RequestLog:
     """The log of the kept rows in the order of time; ties keep their order."""
+    rows = _first_rows(codes, keep, len(names)) if codes is not None else np.empty(0, dtype=np.int64)
     if keep is not None:
         seconds, codes, duration = (None if column is None else column[keep] for column in (seconds, codes, duration))
     behind = 0
@@ -200,18 +202,36 @@ def _sorted(seconds: Any, codes: Any, names: tuple[str, ...], duration: Any, kee
         seconds = seconds - first
         start = None if start is None else start + np.timedelta64(round(first * 1e9), "ns")
     if codes is not None:
-        codes, names = _renumbered(codes, names)
-    return RequestLog(time_s=seconds, model=codes, models=names, duration_s=duration, start=start, out_of_order=behind, **about)
+        codes, order = _renumbered(codes, len(names))
+        names, rows = tuple(names[number] for number in order), rows[order]
+    return RequestLog(
+        time_s=seconds,
+        model=codes,
+        models=names,
+        duration_s=duration,
+        start=start,
+        out_of_order=behind,
+        first_rows=rows,
+        place=place,
+        **about,
+    )
 
 
-def _renumbered(codes: npt.NDArray, names: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
-    """Number the models that are left in the order of their first request."""
-    first = np.full(len(names), len(codes))
-    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
+def _first_rows(codes: npt.NDArray, keep: npt.NDArray[np.bool_] | None, models: int) -> npt.NDArray[np.int64]:
+    """The first kept row of each model, (M,); the number of rows where it has none."""
+    first = np.full(models, len(codes))
+    rows = np.flatnonzero(keep) if keep is not None else np.arange(len(codes))
+    first[codes[rows][::-1]] = rows[::-1]
+    return first
+
+
+def _renumbered(codes: npt.NDArray, models: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Number the models that are left in the order of their first request: the new numbers (N,), and the old of each new one."""
+    first = _first_rows(codes, None, models)
     order = np.argsort(first, kind="stable")[: int((first < len(codes)).sum())]
-    number = np.full(len(names), -1)
+    number = np.full(models, -1)
     number[order] = np.arange(len(order))
-    return number[codes], tuple(names[place] for place in order)
+    return number[codes], order
 
 
 def _accepted(columns: dict[str, Any], chosen: LogFormat, rows: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:

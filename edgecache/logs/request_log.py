@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from .facts import LogFacts, measure
+from .log_files import Places
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,10 @@ class RequestLog:
         How many rows were dropped, by reason.
     out_of_order : int
         How many requests stood behind a later one; they were sorted.
+    first_rows : array of int, shape (M,)
+        The row of the log, from 0, at which each model first stands.
+    place : Places
+        Where a row stands, in words.
     about : str
         What the format is.
     clock : str
@@ -59,6 +64,8 @@ class RequestLog:
     rows: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     out_of_order: int = 0
+    first_rows: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    place: Places | None = None
     about: str = ""
     clock: str = ""
 
@@ -79,6 +86,10 @@ class RequestLog:
                 "draw the models by Zipf: models='zipf' (--models zipf)"
             )
         return self.model
+
+    def place_of(self, model: int) -> str:
+        """Where a model first stands in the log."""
+        return self.source if self.place is None else self.place(int(self.first_rows[model]))
 
     @cached_property
     def facts(self) -> LogFacts:

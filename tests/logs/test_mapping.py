@@ -40,14 +40,14 @@ def test_by_name_is_the_default_where_all_names_are_there():
     named = log_of_table({"time": [0, 1, 2], "model": ["m3", "m0", "m0"]})
     assert map_models(named, FOUR)[0].tolist() == [3, 0] and map_models(named, FOUR)[1] == "by name"
     assert map_models(named, TWO)[1].startswith("by rank")
-    with pytest.raises(InputError, match=r"table: unknown model 'm3'; .*missing='drop' \(--missing drop\)"):
+    with pytest.raises(InputError, match=r"table, row 1: unknown model 'm3'; .*missing='drop' \(--missing drop\)"):
         map_models(named, TWO, "name")
     assert map_models(named, TWO, "name", missing="drop")[0].tolist() == [-1, 0]
 
 
 def test_by_a_table(tmp_path):
     path = write(tmp_path, "map.csv", "model,service,note\na,m1,x\nb,m1,x\nc,m0,x\n")
-    with pytest.raises(InputError, match=r"'d' \(1 of 8 requests\) has no service in the table"):
+    with pytest.raises(InputError, match=r"table, row 8: 'd' \(1 of 8 requests\) has no service in the table"):
         map_models(LOG, FOUR, path)
     assert index(FOUR, path, missing="drop") == {"c": 0, "a": 1, "b": 1, "d": -1}
     assert index(FOUR, {"a": "m1", "b": "m1", "c": "m0"}, missing="drop") == index(FOUR, str(path), missing="drop")

@@ -84,6 +84,13 @@ def test_the_shipped_twin_needs_no_network():
 
 
 @needs_real_log
+def test_the_shipped_twin_is_what_the_fit_gives():
+    shipped, again = shipped_twin("gentd26"), fit_twin(read_log(REAL), "gentd26")
+    assert again.requests == shipped.requests and again.hourly == shipped.hourly
+    assert np.allclose(np.concatenate(again.log_gaps), np.concatenate(shipped.log_gaps), atol=0.01)
+
+
+@needs_real_log
 def test_the_shipped_twin_is_like_gentd26():
     log = read_log(REAL)
     check = shipped_twin("gentd26").check(log, draws=20)
