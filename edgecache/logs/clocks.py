@@ -144,6 +144,20 @@ def _numbers(values: npt.NDArray[np.float64], column: Any, unit: str) -> Times:
     return Times(seconds, np.datetime64(int(low / UNITS[chosen] * 1e9), "ns"), f"{chosen} since 1970")
 
 
+def _refuse_other_bytes(text: Any) -> None:
+    """Raise BadTime for the first text that is no UTF-8."""
+    import pyarrow as pa
+
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        for row, value in enumerate(text.cast(pa.binary())):
+            try:
+                str(value.as_py() or b"", "utf-8")
+            except UnicodeDecodeError:
+                raise BadTime(row, value.as_py(), "it is no UTF-8 text") from None
+
+
 def _text(column: Any, unit: str) -> Times:
     """Times that are text: any ISO 8601 form, with or without a zone, else numbers."""
     import pyarrow as pa
@@ -155,6 +169,7 @@ def _text(column: Any, unit: str) -> Times:
         pass
     else:
         return _wall_clock(_arrow_nanoseconds(stamps), text)
+    _refuse_other_bytes(text)
     words = text.to_pandas()
     numbers = pd.to_numeric(words, errors="coerce")
     empty = words.isna() | (words.str.strip() == "")

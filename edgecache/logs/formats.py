@@ -188,4 +188,6 @@ def _usual(present: list[str], names: tuple[str, ...], what: str, option: str, s
     for name in names:
         if name in spelling:
             return spelling[name]
+    if not present:
+        raise InputError(f"{source}: there are no columns")
     raise InputError(f"{source}: no column of {what} was found; name one of {', '.join(present[:20])} with {option}= (--{option})")

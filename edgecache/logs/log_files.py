@@ -6,6 +6,7 @@ import io
 import json
 import re
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..errors import InputError, require
 
 HEAD_BYTES = 1 << 20  # of a file, by which its kind is known
 LARGEST_JSON = 512_000_000  # bytes of a JSON list, which is read whole
-NAMES_TOLD = 20
+DAMAGED = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,10 @@ class LogFile:
 
         try:
             table = self._table(needed, text, nested)
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise self._damaged(error) from None
-        except (OSError, EOFError) as error:
-            raise InputError(f"{self.path}: the file is cut short or damaged ({error})") from None
+        except DAMAGED as error:
+            raise _cut_short(self.path, error) from None
         return {name: _column(table, name, name in text) for name in needed if name in table.column_names}
 
     def _table(self, needed: tuple[str, ...], text: tuple[str, ...], nested: tuple[str, ...]) -> Any:
@@ -132,8 +133,8 @@ def open_log(path: str | Path) -> LogFile:
             return LogFile(path, "parquet", _parquet_columns(path), "", False)
         with gzip.open(path) if compressed else path.open("rb") as file:
             head = file.read(HEAD_BYTES)
-    except (OSError, EOFError) as error:
-        raise InputError(f"{path}: the file is cut short or damaged ({error})") from None
+    except DAMAGED as error:
+        raise _cut_short(path, error) from None
     if not head.strip():
         raise InputError(f"{path}: the file is empty")
     if b"\0" in head:
@@ -191,10 +192,12 @@ def _json_list(path: Path) -> list:
     """The rows of a file that is one JSON list."""
     if path.stat().st_size > LARGEST_JSON:
         raise InputError(f"{path}: a JSON list of more than {LARGEST_JSON // 10**6} MB; write it as JSON lines")
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
     try:
-        with _opened(path, path.open("rb").read(2) == b"\x1f\x8b") as file:
-            rows = json.load(file)
-    except ValueError as error:
+        with _opened(path, compressed) as text:
+            rows = json.load(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: this is no JSON ({error})") from None
     if not rows:
         raise InputError(f"{path}: the list is empty")
@@ -222,7 +225,7 @@ def _json_column(values: list, text: bool) -> list:
     """A column of a JSON list; as text where it is one, or where its values are of several kinds."""
     if text or not all(value is None or isinstance(value, int | float) for value in values):
         return [None if value is None else str(value) for value in values]
-    return values
+    return [None if value is None else float(value) for value in values]
 
 
 def _flattened(table: Any, path: tuple[str, ...], needed: tuple[str, ...]) -> Any:
@@ -256,8 +259,8 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
 
     try:
         return tuple(parquet.read_schema(path).names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: the file is cut short or damaged ({_shortened(str(error), 160)})") from None
+    except (pa.ArrowInvalid, *DAMAGED) as error:
+        raise _cut_short(path, error) from None
 
 
 def _opened(path: Path, compressed: bool) -> Any:
@@ -275,6 +278,10 @@ def _first_bad_line(path: Path, compressed: bool, delimiter: str) -> tuple[int, 
             if row and len(row) != expected:
                 return rows.line_num, len(row), expected
     return 0, 0, expected
+
+
+def _cut_short(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: the file is cut short or damaged ({_shortened(str(error), 160)})")
 
 
 def _shortened(text: str, most: int = 60) -> str:

@@ -64,7 +64,8 @@ def read_log(
         return _of_lines(opened, time_unit)
     chosen = find_format(opened.columns, str(opened.path), time=time, model=model, where=where, time_unit=time_unit)
     text = tuple(name for name in (chosen.model, *chosen.where) if name is not None)
-    columns = opened.read(chosen.needed, text, chosen.nested)
+    needed = tuple(name for name in chosen.needed if name in opened.columns or chosen.nested)  # a log may lack durations
+    columns = opened.read(needed, text, chosen.nested)
     return _of_columns(columns, chosen, opened.places)
 
 
@@ -108,15 +109,18 @@ def log_of_table(
 
     try:
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(pd.DataFrame(frame), preserve_index=False)
-    except (TypeError, ValueError, pa.ArrowInvalid) as error:
+    except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
         raise InputError(f"{source}: this is no table of requests ({' '.join(str(error).split())[:160]})") from None
     chosen = find_format(table.column_names, source, time=time, model=model, where=where, time_unit=time_unit)
     if chosen.nested:
         raise InputError(f"{source}: sessions of {chosen.name} are read from a file, not from a table")
     text = [name for name in (chosen.model, *chosen.where) if name is not None]
-    columns = {name: table.column(name) for name in chosen.needed}
+    columns = {name: table.column(name) for name in chosen.needed if name in table.column_names}
     for name in text:
-        columns[name] = columns[name].cast(pa.string()).dictionary_encode()
+        try:
+            columns[name] = columns[name].cast(pa.string()).dictionary_encode()
+        except pa.ArrowException:
+            raise InputError(f"{source}: the column {name!r} holds {columns[name].type}, which is no text") from None
     return _of_columns(columns, chosen, Places(source, "row"))
 
 
@@ -148,7 +152,7 @@ def _of_columns(columns: dict[str, Any], chosen: LogFormat, place: Places, other
         raise InputError(f"{source}: there is a header, but no request")
     if rows > MOST_REQUESTS:
         raise InputError(f"{source}: {rows:,} rows; at most {MOST_REQUESTS:,} are read")
-    keep, dropped = _accepted(columns, chosen, rows)
+    keep, dropped = _accepted(columns, chosen, rows, source)
     codes, names = _models(columns, chosen, source)
     if codes is not None:
         _drop(keep, dropped, codes >= 0, "without a model")
@@ -234,11 +238,11 @@ def _renumbered(codes: npt.NDArray, models: int) -> tuple[npt.NDArray[np.int64],
     return number[codes], order
 
 
-def _accepted(columns: dict[str, Any], chosen: LogFormat, rows: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+def _accepted(columns: dict[str, Any], chosen: LogFormat, rows: int, source: str) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Which rows have accepted values, and how many were dropped for each column."""
     keep, dropped = np.ones(rows, dtype=bool), dict[str, int]()
     for name, accepted in chosen.where.items():
-        codes, words = _codes(columns[name])
+        codes, words = _codes(columns[name], source)
         fine = np.array([word in accepted for word in words] + ["" in accepted])
         _drop(keep, dropped, fine[codes], f"whose {name} is not {' or '.join(word for word in accepted if word)}")
     return keep, dropped
@@ -252,10 +256,13 @@ def _drop(keep: npt.NDArray[np.bool_], dropped: dict[str, int], fine: npt.NDArra
         keep &= fine
 
 
-def _codes(column: Any) -> tuple[npt.NDArray[np.int64], list[str]]:
+def _codes(column: Any, source: str) -> tuple[npt.NDArray[np.int64], list[str]]:
     """The number of each row's word, -1 where there is none, and the words, of a column that is a dictionary of strings."""
     chunks = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    words = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    try:
+        words = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: a name is no UTF-8 text ({error.object[:40]!r})") from None
     return (np.concatenate(chunks) if chunks else np.empty(0)).astype(np.int64), [str(word) for word in words]
 
 
@@ -263,7 +270,7 @@ def _models(columns: dict[str, Any], chosen: LogFormat, source: str) -> tuple[np
     """The number of each row's model, -1 where there is none, and the models' names."""
     if chosen.model is None or chosen.model not in columns:
         return None, ()
-    codes, names = _codes(columns[chosen.model])
+    codes, names = _codes(columns[chosen.model], source)
     if len(names) > MOST_MODELS:
         raise InputError(
             f"{source}: the column {chosen.model!r} has {len(names):,} distinct values, such as {names[0]!r}; at most "
