@@ -5,7 +5,8 @@ import sys
 from edgecache import read_log
 from edgecache.files import ROOT
 from edgecache.logs.sources import SOURCES, find_trace
-from edgecache.workloads.twins import Twin, fit_twin
+from edgecache.workloads.twin_fit import fit_twin
+from edgecache.workloads.twins import Twin
 
 NAME = "gentd26"
 

@@ -2,8 +2,6 @@
 
 import csv
 import gzip
-import io
-import json
 import re
 import stat
 import zlib
@@ -12,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, require
+from .json_files import first_records, flattened, is_record, json_column, json_type, opened_text, read_list, shortened
 
 HEAD_BYTES = 1 << 20  # of a file, by which its kind is known
-LARGEST_JSON = 512_000_000  # bytes of a JSON list, which is read whole
 DAMAGED = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 
 
@@ -73,8 +71,8 @@ class LogFile:
         if self.kind == "parquet":
             return parquet.read_table(self.path, columns=list(needed), read_dictionary=[name for name in text if name in needed])
         if self.kind == "json":
-            rows = [row for row in _json_list(self.path) if isinstance(row, dict)]
-            return pa.table({name: pa.array(_json_column([row.get(name) for row in rows], name in text)) for name in needed})
+            rows = [row for row in read_list(self.path) if isinstance(row, dict)]
+            return pa.table({name: pa.array(json_column([row.get(name) for row in rows], name in text)) for name in needed})
         with pa.input_stream(str(self.path), compression="gzip" if self.compressed else None) as stream:
             if self.kind == "csv":
                 types = {name: pa.dictionary(pa.int32(), pa.string()) for name in text}
@@ -86,16 +84,16 @@ class LogFile:
             schema, path = self._schema(needed, text, nested)
             options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
             table = arrow_json.read_json(stream, parse_options=options)
-        return _flattened(table, path, needed) if nested else table
+        return flattened(table, path, needed) if nested else table
 
     def _schema(self, needed: tuple[str, ...], text: tuple[str, ...], nested: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
         """The schema of the needed fields, by the first records, and the path of lists to them."""
         import pyarrow as pa
 
-        samples = _records(self.head, self.path)
+        samples = first_records(self.head, self.path)
         for name in nested:
             samples = [inner for row in samples for inner in row.get(name) or [] if isinstance(inner, dict)]
-        fields = [(name, pa.string() if name in text else _json_type([row.get(name) for row in samples])) for name in needed]
+        fields = [(name, pa.string() if name in text else json_type([row.get(name) for row in samples])) for name in needed]
         kind: Any = pa.struct(fields)
         for name in reversed(nested):
             kind = pa.struct([(name, pa.list_(kind))])
@@ -109,11 +107,11 @@ class LogFile:
             if number:
                 return InputError(f"{self.path}, line {number}: {cells} cells, but the header has {expected}")
         if self.kind == "jsonl":
-            with _opened(self.path, self.compressed) as lines:
+            with opened_text(self.path, self.compressed) as lines:
                 for number, line in enumerate(lines, start=1):
-                    if line.strip() and not _is_record(line):
-                        return InputError(f"{self.path}, line {number}: {_shortened(line)} is no JSON object")
-        return InputError(f"{self.path}: the file cannot be read ({_shortened(reason, 160)})")
+                    if line.strip() and not is_record(line):
+                        return InputError(f"{self.path}, line {number}: {shortened(line)} is no JSON object")
+        return InputError(f"{self.path}: the file cannot be read ({shortened(reason, 160)})")
 
 
 def open_log(path: str | Path) -> LogFile:
@@ -147,10 +145,10 @@ def open_log(path: str | Path) -> LogFile:
 def _kind(text: str, path: Path) -> tuple[str, tuple[str, ...]]:
     """What a text file is, and its columns."""
     if text.startswith("{"):
-        records = _records(text, path)
+        records = first_records(text, path)
         return "jsonl", tuple(dict.fromkeys(name for row in records for name in row))
     if text.startswith("[") and text[1:].lstrip().startswith("{"):
-        rows = _json_list(path)
+        rows = read_list(path)
         return "json", tuple(dict.fromkeys(name for row in rows[:100] if isinstance(row, dict) for name in row))
     first = text.splitlines()[0]
     cells = next(csv.reader([first], delimiter=_delimiter(text)))
@@ -168,76 +166,6 @@ def _delimiter(text: str) -> str:
     """What separates the cells: the one of comma, semicolon and tab that the first line has most of."""
     first = text.split("\n", 1)[0]
     return max(",;\t", key=first.count)
-
-
-def _records(text: str, path: Path, most: int = 100) -> list[dict]:
-    """The first records of JSON lines. Raises InputError where the first is none."""
-    lines = text.split("\n")
-    whole = lines[:-1] if len(lines) > 1 else lines  # the last one may be cut
-    records: list[dict] = []
-    for number, line in enumerate(whole[:most], start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            raise InputError(f"{path}, line {number}: {_shortened(line)} is no JSON object")
-        records.append(record)
-    return records
-
-
-def _json_list(path: Path) -> list:
-    """The rows of a file that is one JSON list."""
-    if path.stat().st_size > LARGEST_JSON:
-        raise InputError(f"{path}: a JSON list of more than {LARGEST_JSON // 10**6} MB; write it as JSON lines")
-    with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    try:
-        with _opened(path, compressed) as text:
-            rows = json.load(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: this is no JSON ({error})") from None
-    if not rows:
-        raise InputError(f"{path}: the list is empty")
-    return rows
-
-
-def _is_record(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
-
-
-def _json_type(values: list) -> Any:
-    """The Arrow type of a field of JSON, by the first values that are there."""
-    import pyarrow as pa
-
-    present = [value for value in values if value is not None]
-    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        return pa.float64()
-    return pa.string()
-
-
-def _json_column(values: list, text: bool) -> list:
-    """A column of a JSON list; as text where it is one, or where its values are of several kinds."""
-    if text or not all(value is None or isinstance(value, int | float) for value in values):
-        return [None if value is None else str(value) for value in values]
-    return [None if value is None else float(value) for value in values]
-
-
-def _flattened(table: Any, path: tuple[str, ...], needed: tuple[str, ...]) -> Any:
-    """The records within nested lists, one row each."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    column = table.column(path[0])
-    for name in path[1:]:
-        column = pc.struct_field(pc.list_flatten(column), name)
-    records = pc.list_flatten(column)
-    return pa.table({name: pc.struct_field(records, name) for name in needed})
 
 
 def _column(table: Any, name: str, text: bool) -> Any:
@@ -263,15 +191,9 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
         raise _cut_short(path, error) from None
 
 
-def _opened(path: Path, compressed: bool) -> Any:
-    """The file as text."""
-    raw = gzip.open(path) if compressed else path.open("rb")  # noqa: SIM115, the wrapper closes it
-    return io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="")
-
-
 def _first_bad_line(path: Path, compressed: bool, delimiter: str) -> tuple[int, int, int]:
     """The number of the first line of CSV with too few or too many cells (0: none), its cells, and those of the header."""
-    with _opened(path, compressed) as lines:
+    with opened_text(path, compressed) as lines:
         rows = csv.reader(lines, delimiter=delimiter)
         expected = len(next(rows))
         for row in rows:
@@ -281,9 +203,4 @@ def _first_bad_line(path: Path, compressed: bool, delimiter: str) -> tuple[int, 
 
 
 def _cut_short(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: the file is cut short or damaged ({_shortened(str(error), 160)})")
-
-
-def _shortened(text: str, most: int = 60) -> str:
-    text = " ".join(text.split())
-    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+    return InputError(f"{path}: the file is cut short or damaged ({shortened(str(error), 160)})")

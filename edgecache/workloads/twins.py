@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 from ..demand import random_stream
 from ..errors import InputError
 from ..files import replacing
-from ..logs.facts import HOUR_S, LogFacts, variation
+from ..logs.facts import HOUR_S, LogFacts
 from ..logs.mapping import map_models
 from ..logs.request_log import RequestLog
 from ..scenario import Scenario
@@ -22,13 +22,10 @@ from .contract import OWN_ORDER
 _ROOT = Path(__file__).parents[1]
 # a checkout keeps data/ beside the package, an installed wheel inside it
 TWINS_FOLDER = next((p for p in (_ROOT / "data/twins", _ROOT.parent / "data/twins") if p.exists()), _ROOT / "data/twins")
-LEAST_REQUESTS = 12  # a model with fewer comes at random times of the busy hours
 # Where quantiles of the times between requests are kept: fine towards the long ones, on which the variance depends.
 LEVELS = np.array([0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, *(1 - 0.5 ** np.arange(1, 16)), 1.0])
 WINDOW = 32  # requests within which models are mixed or sorted, to set how often a model follows itself
 QUIET_HOUR = 1e-3  # requests in an hour without any, so that time passes there
-ROUNDS = 12  # of the fit
-FIT_DRAWS = 8  # twins drawn in each round
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,7 +83,7 @@ class Twin:
 
     def log(self, rng: np.random.Generator) -> RequestLog:
         """Draw a log."""
-        load, hours = _operational(np.array(self.hourly, dtype=float))
+        load, hours = operational(np.array(self.hourly, dtype=float))
         times, models = [], []
         for number, (count, quantiles) in enumerate(zip(self.requests, self.log_gaps, strict=True)):
             times.append(_renewals(count, np.array(quantiles), load[-1], rng))
@@ -152,48 +149,6 @@ _CHECKED: dict[str, Callable[[LogFacts], float]] = {
 }
 
 
-def fit_twin(log: RequestLog, name: str, source: str = "") -> Twin:
-    """Fit a twin to a log.
-
-    Parameters
-    ----------
-    log : RequestLog
-        At least some hundred requests over several hours, for models that are named.
-    name, source
-        What the twin is called, and what it was fitted to.
-
-    Returns
-    -------
-    Twin
-        `check` says how alike the two are.
-
-    Raises
-    ------
-    InputError
-        For a log of less than two hours or of fewer than 100 requests.
-
-    Notes
-    -----
-    Times between requests are fitted in operational time, so their variation in seconds comes out a little off. The fit corrects
-    each model's by a power of its quantiles, and the repeats by mixing, in turns.
-    """
-    if len(log) < 100 or log.time_s[-1] < 2 * HOUR_S:
-        raise InputError(f"{log.source}: a twin is fitted to at least 100 requests over 2 hours")
-    order = np.argsort(-log.requests, kind="stable")
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    model, requests = rank[log.named], log.requests[order]
-    hourly = np.bincount((log.time_s // HOUR_S).astype(np.int64))
-    load, hours = _operational(hourly.astype(float))
-    at = np.interp(log.time_s, hours, load)
-    gaps = [_quantiles(np.diff(at[model == number])) if count >= LEAST_REQUESTS else () for number, count in enumerate(requests)]
-    twin = Twin(name, source or log.source, tuple(map(int, hourly)), tuple(map(int, requests)), tuple(gaps))
-    wanted = _model_cvs(log.time_s, model, len(requests))
-    for _ in range(ROUNDS):
-        twin = _with_mixing(_with_variation(twin, wanted), log.facts.repeats)
-    return twin
-
-
 def shipped_twin(name: str) -> Twin:
     """Read a twin that ships with the package.
 
@@ -217,15 +172,9 @@ def read_twin(path: str | Path) -> Twin:
         raise InputError(f"{path}: this is no twin ({error})") from None
 
 
-def _operational(hourly: Floats) -> tuple[Floats, Floats]:
+def operational(hourly: Floats) -> tuple[Floats, Floats]:
     """The shared load, added up, at the end of each hour, and the seconds of those ends, (H + 1,) each."""
     return np.concatenate([[0.0], np.cumsum(hourly + QUIET_HOUR)]), np.arange(len(hourly) + 1.0) * HOUR_S
-
-
-def _quantiles(gaps: Floats) -> tuple[float, ...]:
-    """The logarithm of the quantiles of the times between requests at LEVELS, those beyond the sample left out."""
-    levels = np.append(LEVELS[1 - 0.5 / len(gaps) > LEVELS], 1.0)
-    return tuple(np.log(np.quantile(np.maximum(gaps, 1e-3), levels)).tolist())
 
 
 def _renewals(count: int, log_gaps: Floats, span: float, rng: np.random.Generator) -> Floats:
@@ -244,28 +193,3 @@ def _mixed(model: npt.NDArray[np.int64], share: float, rng: np.random.Generator)
     chosen = rng.random(len(windows)) < abs(share)
     windows[chosen] = rng.permuted(windows[chosen], axis=1) if share > 0 else np.sort(windows[chosen], axis=1)
     return np.concatenate([windows.ravel(), model[whole:]])
-
-
-def _model_cvs(time_s: Floats, model: npt.NDArray[np.int64], models: int) -> Floats:
-    """Coefficient of variation of the times between requests of each model, (M,); NaN where there are none."""
-    return np.array([variation(np.diff(time_s[model == number])) for number in range(models)])
-
-
-def _with_variation(twin: Twin, wanted: Floats) -> Twin:
-    """The twin with each model's quantiles raised to a power that brings its variation nearer to what is wanted."""
-    logs = [twin.log(np.random.default_rng(random_stream(1, draw))) for draw in range(FIT_DRAWS)]
-    got = np.mean([_model_cvs(log.time_s, log.named, len(twin.requests)) for log in logs], axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        power = np.clip(np.nan_to_num(np.sqrt(wanted / got), nan=1.0, posinf=1.0), 0.7, 1.4)
-    return replace(twin, log_gaps=tuple(tuple(power[k] * value for value in row) for k, row in enumerate(twin.log_gaps)))
-
-
-def _with_mixing(twin: Twin, wanted: float) -> Twin:
-    """The twin with the mixing, found by bisection, that has as many repeats as wanted."""
-    low, high = -1.0, 1.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        logs = (replace(twin, mixing=middle).log(np.random.default_rng(random_stream(2, draw))) for draw in range(3))
-        many = np.mean([np.mean(log.named[1:] == log.named[:-1]) for log in logs]) > wanted
-        low, high = (middle, high) if many else (low, middle)
-    return replace(twin, mixing=round((low + high) / 2, 4))

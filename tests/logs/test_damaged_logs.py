@@ -64,7 +64,7 @@ def damaged(content, rng):
 def test_a_damaged_log_is_read_or_refused_in_one_sentence(seed, tmp_path):
     rng = np.random.default_rng(seed)
     contents = [*(text.encode() for text in TEXTS), parquet_bytes()]
-    read = refused = 0
+    read = refused = 0  # in one sentence
     for number in range(150):
         path = write(tmp_path, "log.gz" if number % 5 == 0 else "log", damaged(contents[rng.integers(len(contents))], rng))
         if number % 10 == 0:
@@ -75,18 +75,17 @@ def test_a_damaged_log_is_read_or_refused_in_one_sentence(seed, tmp_path):
                 log = read_log(path)
                 assert log.report() and (log.model is None or len(Trace.from_log(log, load_catalogue())))
         except InputError as error:
-            assert "\n" not in str(error)
-            refused += 1
+            refused += "\n" not in str(error)
         else:
             assert (np.diff(log.time_s) >= 0).all() and log.time_s[0] == 0 and np.isfinite(log.time_s).all()
             assert log.rows - len(log) == sum(log.dropped.values())
             read += 1
-    assert read > 5 and refused > 5
+    assert read + refused == 150 and read > 5
 
 
 ODD = {
-    "bool": [True, False], "none": [None, None], "complex": [1j, 2j], "bytes": [b"1", b"2"], "lists": [[1], [2]], "huge": [10**30, 1],
-    "mixed": ["1", 2], "object": [object(), 1], "old": ["1066-10-14", "1067-01-01"], "negative": [-5, -3],
+    "bool": [True, False], "none": [None, None], "complex": [1j, 2j], "bytes": [b"1", b"2"], "lists": [[1], [2]],
+    "huge": [10**30, 1], "mixed": ["1", 2], "object": [object(), 1], "old": ["1066-10-14", "1067-01-01"], "negative": [-5, -3],
 }  # fmt: skip
 
 
@@ -94,10 +93,12 @@ ODD = {
 @pytest.mark.parametrize("kind", ODD)
 def test_a_table_of_odd_types_is_read_or_refused_in_one_sentence(kind, column):
     table = {"time": [1, 2], "model": ["a", "b"], "status": ["x", "x"]} | {column: ODD[kind]}
+    sentence = "table"
     try:
         assert len(log_of_table(table, where={"status": "x"})) == 2
     except InputError as error:
-        assert str(error).startswith("table") and "\n" not in str(error)
+        sentence = str(error)
+    assert sentence.startswith("table") and "\n" not in sentence
 
 
 @pytest.mark.parametrize("table", [[], {}, None, "x", [1, 2], {"time": [1, 2], "model": ["a"]}], ids=str)

@@ -14,7 +14,7 @@ from pyarrow import parquet
 from support.logs import write
 
 from edgecache import InputError, Trace, load_catalogue, read_log, read_trace
-from edgecache.logs import reading
+from edgecache.logs import columns
 from edgecache.logs.log_files import open_log
 from edgecache.logs.reading import log_of_table
 
@@ -185,7 +185,7 @@ def test_wrong_names_of_columns(tmp_path):
 
 
 def test_a_column_of_a_million_models_is_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_MODELS", 1000)
+    monkeypatch.setattr(columns, "MOST_MODELS", 1000)
     path = write(tmp_path, "log.csv", HEAD + "".join(f"{i},r{i}\n" for i in range(1001)))
     message = "the column 'model' has 1,001 distinct values, such as 'r0'; at most 1,000 models are taken, so it seems to number"
     with pytest.raises(InputError, match=message):

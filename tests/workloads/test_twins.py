@@ -7,7 +7,8 @@ from support.logs import REAL, needs_real_log
 from edgecache import InputError, Scenario, read_log, sweep
 from edgecache.logs.facts import measure
 from edgecache.logs.reading import log_of_table
-from edgecache.workloads.twins import Twin, fit_twin, read_twin, shipped_twin
+from edgecache.workloads.twin_fit import fit_twin
+from edgecache.workloads.twins import Twin, read_twin, shipped_twin
 from edgecache.workloads.words import find_demand
 
 WITHIN = 0.05
