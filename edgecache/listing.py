@@ -14,7 +14,9 @@ class PolicyEntry(NamedTuple):
 POLICY_TABLE = {
     "random": PolicyEntry("Random", "past", "evicts at random; good as the least that a policy should beat"),
     "fifo": PolicyEntry("FIFO", "past", "evicts the longest deployed; good where hits cannot be recorded"),
-    "lru": PolicyEntry("LRU", "past", "evicts the least recently requested; good where demand drifts"),
+    "lru": PolicyEntry(
+        "LRU", "past", "evicts the least recently requested, as llama.cpp, ModelMesh and Ray; good where demand drifts"
+    ),
     "lfu": PolicyEntry("LFU", "past", "evicts the least requested (reading `lfu`); good where demand is stable"),
     "lfu-in-cache": PolicyEntry("LFU in cache", "past", "LFU counting since the deployment; good in between"),
     "lfu-da": PolicyEntry("LFU-DA", "past", "LFU with aging; good where the popular models change now and then"),

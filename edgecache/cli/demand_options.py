@@ -25,6 +25,9 @@ LOG_OPTIONS = {
         "--map", metavar="RULE", help="Models of the log to the catalogue's: rank, shuffled, name, or a CSV table."
     ),
     "missing": click.option("--missing", metavar="RULE", help="Models that the catalogue lacks: error (the default) or drop."),
+    "order": click.option(
+        "--order", metavar="WORD", help="Order of the log's models: log (the default), or shuffled for comparison."
+    ),
     "models": click.option("--models", metavar="zipf", help="Draw the models, for a log that says only when requests arrive."),
     "blocks": click.option("--blocks", metavar="SPAN", help="Resample the log in blocks, as 1d, for intervals over replications."),
 }
@@ -97,6 +100,7 @@ def _logged(
         slot_s=None if slot_length is None else seconds_of(slot_length, "--slot-length"),
         requests_per_slot=options["requests_per_slot"],
         block_s=None if blocks is None else seconds_of(blocks, "--blocks"),
+        order=options["order"] or "log",
         models=options["models"],
     )
     show(log.report(), err=True)

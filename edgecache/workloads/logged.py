@@ -9,7 +9,7 @@ import numpy as np
 
 from ..catalogue import Catalogue
 from ..demand import Draws, random_stream
-from ..errors import InputError
+from ..errors import InputError, unknown
 from ..logs.mapping import map_models
 from ..logs.reading import read_log
 from ..logs.request_log import RequestLog
@@ -19,6 +19,7 @@ from .contract import OWN, OWN_ORDER
 
 LEAST_BLOCKS = 2
 DRAWS = ("zipf",)  # words of `models`
+ORDERS = ("log", "shuffled")  # words of `order`
 
 
 def read_trace(
@@ -83,6 +84,9 @@ class LoggedDemand:
     block_s : float, optional
         Resample: every replication draws as many blocks of this length, s, as the log has, with replacement. A log that is shorter
         than two blocks is refused. Requests after the last whole block are left out.
+    order : str
+        `log`: the models in the order of the log. `shuffled`: the same models and times, the models in an order that the seed shuffles,
+        as independent requests would have it.
     models : str, optional
         `zipf`: draw the models by the scenario's Zipf exponent (or the catalogue's weights), for a log that names none.
 
@@ -105,12 +109,15 @@ class LoggedDemand:
     slot_s: float | None = None
     requests_per_slot: int | None = None
     block_s: float | None = None
+    order: str = "log"
     models: str | None = None
     name: str = "log"
 
     def __post_init__(self):
         if self.models is not None and self.models not in DRAWS:
             raise InputError(f"models is {self.models!r}; it must be 'zipf': drawn by Zipf, or by the catalogue's weights")
+        if self.order not in ORDERS:
+            raise unknown("order", self.order, ORDERS)
         if self.block_s is not None and self.blocks < LEAST_BLOCKS:
             raise InputError(
                 f"{self.log.source}: the log spans {self.log.facts.span_s:,.0f} s, less than {LEAST_BLOCKS} blocks of "
@@ -137,6 +144,8 @@ class LoggedDemand:
             parts.append(f"which days came ({self.blocks} blocks of {self.block_s:,.0f} s, drawn with replacement)")
         if self.map == "shuffled":
             parts.append("which service each of the log's models is")
+        if self.order == "shuffled":
+            parts.append("in which order the models are requested (shuffled)")
         if self.models:
             parts.append("which model each request asks for (drawn; the log names none)")
         return tuple(parts)
@@ -149,6 +158,8 @@ class LoggedDemand:
         index, _ = map_models(log, catalogue, rule, missing=self.missing, rng=rng)
         if self.block_s:
             log = resampled(log, self.block_s, np.random.default_rng(random_stream(stream, 3)))
+        if self.order == "shuffled":
+            log = replace(log, model=np.random.default_rng(random_stream(stream, 5)).permutation(log.named))
         return Trace.from_log(
             log,
             catalogue,

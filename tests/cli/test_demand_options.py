@@ -70,6 +70,11 @@ def test_intervals_say_what_they_hold(run, own):
     assert "the log is the same in every replication: an interval holds the policies' own random numbers alone" in err
 
 
+def test_the_shuffled_order_is_one_word(run, own):
+    code, out, err = run("simulate", "--trace", own, *OPTIONS, "--order", "shuffled", "--policies", "lru", "--replications", "3")
+    assert code == 0 and "intervals hold: in which order the models are requested (shuffled)" in err and len(out.splitlines()) == 2
+
+
 def test_slots_of_time_or_of_requests(run, own):
     base = ("simulate", "--trace", own, *OPTIONS, "--policies", "lru", "--format", "json")
     log = read_log(own, time="when", where={"status": "ok"})

@@ -71,6 +71,23 @@ def test_what_varies_is_said():
     assert len(places) > 15
 
 
+def test_shuffled_keeps_times_and_models_and_loses_the_order():
+    """Repeats fall to those of independent requests, without replacement: sum n (n - 1) / N (N - 1)."""
+    demand = LoggedDemand(LOG, map="name", order="shuffled")
+    repeats = []
+    for seed in range(300):
+        trace = demand.trace(SCENARIO, stream(seed))
+        assert_array_equal(np.bincount(trace.model), LOG.requests)
+        assert_array_equal(trace.time_s, LOG.time_s)
+        repeats.append(np.mean(trace.model[1:] == trace.model[:-1]))
+    n, total = LOG.requests, len(LOG)
+    wanted = (n * (n - 1)).sum() / (total * (total - 1))
+    assert np.mean(repeats) == pytest.approx(wanted, abs=4 * np.std(repeats) / np.sqrt(300))
+    assert demand.varies == ("in which order the models are requested (shuffled)",)
+    with pytest.raises(InputError, match="unknown order 'random'; known: log, shuffled"):
+        LoggedDemand(LOG, order="random")
+
+
 def test_models_may_be_drawn_for_a_log_without_any():
     arrivals = RequestLog("arrivals.csv", "azure-llm", np.arange(20_000.0), None, ())
     with pytest.raises(
