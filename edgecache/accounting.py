@@ -47,6 +47,9 @@ class Charges:
         The server, the weights and the readings.
     trace : Trace
         The requests. Its own rate, popularity and slot length count.
+    waiting : float
+        Cost of each second that a model's deployment takes, beside what the reading charges. Planners use it to weigh cost against
+        delay; nothing is booked with it.
 
     Notes
     -----
@@ -56,6 +59,7 @@ class Charges:
 
     scenario: Scenario
     trace: Trace
+    waiting: float = 0.0
 
     @classmethod
     def of(cls, scenario: Scenario, trace: Trace) -> Self:
@@ -95,9 +99,9 @@ class Charges:
 
     @cached_property
     def fetching(self) -> Floats:
-        """Switching cost of deploying each model, (I,): nothing unless `charge = miss`."""
-        charged = self.scenario.charge == "miss"
-        return self._switching(self.fetch_delay_s) if charged else np.zeros(len(self.scenario.catalogue))
+        """Cost of deploying each model, (I,): nothing unless `charge = miss`, or where waiting has a cost."""
+        charged = self._switching(self.fetch_delay_s) if self.scenario.charge == "miss" else 0.0
+        return charged + self.waiting * self.fetch_delay_s
 
     def estimated(self, requests: npt.ArrayLike, clock: npt.ArrayLike, slot: npt.ArrayLike) -> Floats:
         """What a decision takes the eviction of each model to cost, w1 d / a with the estimated cycle a, (..., I).

@@ -78,7 +78,7 @@ def outcomes(
         if name not in POINTS:
             raise unknown("parameter of an ensemble's points", name, POINTS)
     players = [find_policy(policy) for policy in policies]
-    ensemble = _Ensemble([scenario.vary(**point) for point in points], replications, seed)
+    ensemble = Ensemble([scenario.vary(**point) for point in points], replications, seed)
     return np.stack([ensemble.play(player) for player in players], axis=2)
 
 
@@ -126,10 +126,26 @@ _RUNS = types.NamedTuple(
 )  # fmt: skip
 
 
-class _Ensemble:
-    """The runs of all points and replications, the points in turn."""
+class Ensemble:
+    """The runs of all points and replications, the points in turn; ready for any number of policies.
 
-    def __init__(self, servers: Sequence[Scenario], replications: Sequence[int], seed: int):
+    Parameters
+    ----------
+    servers : sequence of Scenario
+        One per point. They differ in parameters of POINTS alone.
+    replications : sequence of int
+        Numbers of the replications.
+    seed : int
+        As for `simulate`.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> Ensemble([ec.Scenario(slots=20)], range(2)).play(ec.POLICIES["exact"], scope="bypass").shape
+    (2, 1, 2)
+    """
+
+    def __init__(self, servers: Sequence[Scenario], replications: Sequence[int], seed: int = 0):
         self.servers, self.replications, self.seed = servers, replications, seed
         self.shape = len(servers), len(replications)
         # points that differ in capacities alone share their traces, and what events cost
@@ -143,8 +159,10 @@ class _Ensemble:
         self.trace = (np.array(group)[:, None] * len(replications) + np.arange(len(replications))).ravel()
         self.runs = self._runs()
 
-    def play(self, policy: Policy) -> Floats:
-        """The cost and the delay of every run of a policy, (2, points, replications)."""
+    def play(self, policy: Policy, scope: str | None = None) -> Floats:
+        """The cost and the delay of every run of a policy, (2, points, replications); `scope` stands in for the reading."""
+        if scope is not None and scope != self.servers[0].scope:
+            self.servers = [server.vary(scope=scope) for server in self.servers]
         if isinstance(policy, EvictionPolicy) and not policy.offline:
             results = self._play_ranks(policy)
         elif type(policy) is Exact:

@@ -42,7 +42,8 @@ def interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
     Notes
     -----
     The t interval, corrected for skewness as Hall proposed (J. R. Statist. Soc. B 54, 1992). Without skew it is the t interval.
-    data/results/coverage.csv says how often the interval covers the mean cost of a policy.
+    data/results/coverage.csv says how often the interval covers the mean cost of a policy, and interval-methods.csv that the t
+    interval, the percentile bootstrap and the BCa bootstrap cover it less often at 30 replications of skewed costs.
     """
     numbers = _numbers(values)
     seen = ~np.isnan(numbers)
@@ -67,7 +68,7 @@ def ratio_of_means(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> tupl
     -------
     ratio, low, high
         The ratio and the ends, each (...). The ends are NaN where fewer than two pairs are left, and where the mean of the
-        denominator may be zero, for then no interval is bounded.
+        denominator is so uncertain that an end is not bounded.
 
     Raises
     ------

@@ -150,7 +150,7 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
 
     Notes
     -----
-    The interval is that of `intervals.ratio_of_means`. It is NaN where the baseline's mean may be zero.
+    The interval is that of `intervals.ratio_of_means`. It is NaN where the baseline's mean is too uncertain to bound it.
     """
     varied = varied_parameters(table, outcome)
     names = table["policy"].unique()

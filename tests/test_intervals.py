@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import skew, ttest_1samp
@@ -113,6 +113,7 @@ def test_a_ratio_at_either_end_is_just_told_from_the_data(rng, count):
     ratio, edge = above.mean() / below.mean(), student.isf(0.025, count - 1)
     found, low, high = ratio_of_means(above, below)
     assert found == pytest.approx(ratio)
+    assume(np.isfinite(low))  # few and very skewed pairs may bound nothing
     skewness = sample_skewness(above - ratio * below)
     found = [corrected(above - end * below, 0, skewness) for end in (low, high)]
     assert_allclose(found, [edge, -edge], rtol=1e-6)

@@ -29,8 +29,32 @@ ANY = "any claim"
 
 
 def simulate_pool(scenario: Scenario, count: int = POOL, *, jobs: int = -1, progress: bool = False) -> dict[Cell, np.ndarray]:
-    """Simulate the total cost of every cell of the claims, (count,), with Exact as the proposed policy.
+    """Simulate the total cost of every cell of the claims, with Exact as the proposed policy.
 
+    Parameters
+    ----------
+    scenario : Scenario
+        The reading.
+    count : int
+        Number of replications.
+    jobs : int
+        Number of processes; -1 is every core.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        The costs of each cell, (count,).
+
+    Examples
+    --------
+    >>> pool = simulate_pool(Scenario(), 2, jobs=1)
+    >>> pool["storage_gb", 120.0, "lru"].shape
+    (2,)
+
+    Notes
+    -----
     Exact stands for the GA, which finds its optimum in nearly every decision and takes longer.
     """
     task = partial(simulate_cells, scenario, cells_of(SIMULATED), "exact", seed=POOL_SEED)
@@ -56,6 +80,12 @@ def interval_coverage(pool: Pool, sizes: Sequence[int] = SIZES, samples: int = S
     DataFrame
         One row per quantity (`cost` of a policy, `reduction` against a baseline) and size. `covered`, `below` and `above` are the
         shares of samples whose interval covers the truth, and whose interval the truth is below or above.
+
+    Examples
+    --------
+    >>> pool = {("storage_gb", 120.0, policy): np.array([1.0, 2.0, 3.0]) for policy in POLICIES}
+    >>> interval_coverage(pool, sizes=(2,), samples=10)["quantity"].value_counts().to_dict()
+    {'cost': 5, 'reduction': 4}
     """
     centre = {policy: pool["storage_gb", CENTRE["storage_gb"], policy] for policy in POLICIES}
     ours, rows = centre["proposed"], list[tuple]()
@@ -101,6 +131,12 @@ def verdict_errors(pool: Pool, looks: Sequence[Sequence[int]] = LOOKS, stops: in
     DataFrame
         One row per sequential stop and claim, and one for any claim. `one`: the share of wrong verdicts where one statement is at
         its bar and the others are clear, for the worst choice of the one. `every`: the share where every statement is at its bar.
+
+    Examples
+    --------
+    >>> pool = {cell: np.arange(1.0, 9.0) for cell in cells_of(SIMULATED)}
+    >>> verdict_errors(pool, looks=((4,),), stops=5)["claim"].iloc[-1]
+    'any claim'
     """
     numbers = sorted({look for stop in looks for look in stop})
     drawn = np.random.default_rng((DRAW_SEED, 0)).integers(len(next(iter(pool.values()))), size=(stops, numbers[-1]))

@@ -1,7 +1,7 @@
 """Readings: what the paper's lost symbols may have meant, as rows of a table, and the claims that each supports.
 
-A Latin hypercube fills the space of readings evenly. A reading is judged by the means of a few replications, Exact being the
-proposed method.
+A Latin hypercube fills the space of readings evenly, but for `scope`: every draw is judged under every scope, on the same traces.
+So the scopes are compared in pairs. A reading is judged by the means of a few replications, Exact being the proposed method.
 """
 
 import hashlib
@@ -14,9 +14,10 @@ import pandas as pd
 
 from ..catalogue import Catalogue, load_catalogue, sample_catalogue
 from ..demand import random_stream
-from ..ensembles import outcomes
+from ..ensembles import Ensemble
 from ..errors import InputError, require
 from ..files import replacing
+from ..policies import POLICIES
 from ..scenario import READINGS, Scenario
 from .statements import BASELINES, CENTRE, GRID, SIMULATED, Cell, Statement, cells_of, points_of
 
@@ -29,7 +30,9 @@ RANGES = {
 }  # log-uniform except for zipf; w1 = 1
 CATALOGUES = 200  # random ones of ten models, 1 .. in the order of their total size; 0 is the shipped one, in half of the readings
 PARAMETERS = (*SWITCHES, *RANGES, "catalogue")
-COUNT, SEEDS = 20_000, 8
+SCOPES = READINGS["scope"]
+DRAWN = tuple(name for name in PARAMETERS if name != "scope")
+COUNT, SEEDS = 12_000, 8  # draws, each judged under four scopes
 SEARCH_SEED, DESIGN_SEED = 1, 3
 # What judge_reading gives beside the claims, all at the centre: the least and the largest reduction against a baseline, and how
 # much longer the users of the proposed wait than those of the best baseline.
@@ -40,19 +43,19 @@ POINTS, PLACES = points_of(cells_of(SIMULATED))
 
 
 def latin_hypercube(count: int = COUNT, seed: int = DESIGN_SEED) -> pd.DataFrame:
-    """Draw readings that fill the space of readings evenly.
+    """Draw what readings have beside their scope, to fill the space of readings evenly.
 
     Parameters
     ----------
     count : int
-        Number of readings.
+        Number of draws.
     seed : int
         Seed of the design.
 
     Returns
     -------
     DataFrame
-        One row per reading, with the columns PARAMETERS. Numbers have 4 digits, and are used as they stand.
+        One row per draw, with the columns DRAWN. Numbers have 4 digits, and are used as they stand.
 
     Examples
     --------
@@ -61,8 +64,20 @@ def latin_hypercube(count: int = COUNT, seed: int = DESIGN_SEED) -> pd.DataFrame
     """
     from scipy.stats import qmc
 
-    unit = pd.DataFrame(qmc.LatinHypercube(len(PARAMETERS), rng=random_generator(seed, 0)).random(count), columns=PARAMETERS)
-    return pd.DataFrame({name: _placed(name, unit[name].to_numpy()) for name in PARAMETERS})
+    unit = pd.DataFrame(qmc.LatinHypercube(len(DRAWN), rng=random_generator(seed, 0)).random(count), columns=DRAWN)
+    return pd.DataFrame({name: _placed(name, unit[name].to_numpy()) for name in DRAWN})
+
+
+def under_every_scope(draws: pd.DataFrame) -> pd.DataFrame:
+    """Return the readings of draws: each draw under each scope, in this order, with the columns PARAMETERS.
+
+    Examples
+    --------
+    >>> under_every_scope(latin_hypercube(2))["scope"].tolist()
+    ['evict', 'bypass', 'prefetch', 'free', 'evict', 'bypass', 'prefetch', 'free']
+    """
+    readings = draws.loc[draws.index.repeat(len(SCOPES))].reset_index(drop=True)
+    return readings.assign(scope=np.tile(SCOPES, len(draws)))[list(PARAMETERS)]
 
 
 def random_generator(seed: int, *key: int) -> np.random.Generator:
@@ -94,7 +109,7 @@ def _random_catalogues() -> list[Catalogue]:
 
 
 def scenario_of(parameters: Mapping) -> Scenario:
-    """Return the scenario of a reading, from a row of `latin_hypercube`."""
+    """Return the scenario of a reading, from a row of `under_every_scope`, or of `latin_hypercube` for the scope `evict`."""
     parameters = dict(parameters)
     return Scenario(catalogue=catalogue_of(int(parameters.pop("catalogue"))), **parameters)
 
@@ -118,8 +133,8 @@ def _slack(statement: Statement, means: Mapping[Cell, float]) -> float:
     return 0.0 if abs(share) < 1e-9 else -share if statement.at_most else share
 
 
-def judge_reading(parameters: Mapping, replications: int = SEEDS) -> list[float]:
-    """Judge a reading by its means, Exact being the proposed.
+def judge_draw(parameters: Mapping, replications: int = SEEDS) -> list[list[float]]:
+    """Judge a draw by its means under every scope, Exact being the proposed.
 
     Parameters
     ----------
@@ -130,16 +145,28 @@ def judge_reading(parameters: Mapping, replications: int = SEEDS) -> list[float]
 
     Returns
     -------
-    list of float
-        The slack of each claim in SLACKS, then MEASURES, to 3 digits.
+    list of list of float
+        For each of SCOPES the slack of each claim in SLACKS, then MEASURES, to 3 digits.
 
     Examples
     --------
-    >>> dict(zip(SLACKS, judge_reading(latin_hypercube(2).loc[0], 1)))["lowest-over-slots"] > 0
-    True
+    >>> len(judge_draw(latin_hypercube(2).loc[0], 1))
+    4
+
+    Notes
+    -----
+    The baselines only evict, whatever the scope. So they are played once.
     """
-    runs = outcomes(scenario_of(parameters), POINTS, (*BASELINES, "exact"), range(replications), SEARCH_SEED)
-    cost, delay = runs.mean(axis=-1)
+    scenario = scenario_of(parameters)
+    ensemble = Ensemble([scenario.vary(reading=None, **point) for point in POINTS], range(replications), SEARCH_SEED)
+    baselines = [ensemble.play(POLICIES[name]).mean(axis=-1) for name in BASELINES]
+    exact = {scope: ensemble.play(POLICIES["exact"], scope).mean(axis=-1) for scope in SCOPES}
+    return [judged(np.stack([*baselines, exact[scope]], axis=2)) for scope in SCOPES]
+
+
+def judged(outcomes: np.ndarray) -> list[float]:
+    """Return the slacks of the claims and MEASURES, from the mean cost and delay (2, points, policies), the proposed last."""
+    cost, delay = outcomes
     slacks = claim_slacks({cell: float(cost[place]) for cell, place in PLACES.items()})
     (*baselines, proposed), (*delays, waits) = cost[POINTS.index(CENTRE)], delay[POINTS.index(CENTRE)]
     with np.errstate(divide="ignore", invalid="ignore"):

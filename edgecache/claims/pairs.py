@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import InputError
-from .design import SLACKS
+from .design import SCOPES, SLACKS
 from .statements import FAILS, HOLDS, UNDECIDED
 
 
@@ -61,6 +61,49 @@ def paired_shares(first: npt.ArrayLike, second: npt.ArrayLike) -> dict[str, floa
         found |= {name: float(test.statistic), f"{name}_low": float(low), f"{name}_high": float(high)}
     differ = first_only + second_only
     return found | {"p_value": float(binomtest(first_only, differ).pvalue) if differ else 1.0}
+
+
+TOGETHER = {  # outcomes whose clash the ledger reports, as the claims that must hold together
+    "headline": ("headline-reduction",),
+    "proposed and LFU fall": tuple(name for name in SLACKS if "falls" in name),
+    "headline, proposed and LFU fall": ("headline-reduction", *(name for name in SLACKS if "falls" in name)),
+    "other baselines rise": tuple(name for name in SLACKS if "rise" in name),
+    "headline, LFU falls, others rise": (
+        "headline-reduction",
+        *(name for name in SLACKS if "lfu-falls" in name or "rise" in name),
+    ),
+}
+
+
+def compare_scopes(table: pd.DataFrame) -> pd.DataFrame:
+    """Compare how often claims hold together under `scope = evict` and under each other scope, on the same draws.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table of `search.judge_design`.
+
+    Returns
+    -------
+    DataFrame
+        One row per `outcome` of TOGETHER, `charge` (`any`, or one of its words) and other `scope`; the columns of `paired_shares`,
+        where `evict` comes first.
+
+    Examples
+    --------
+    >>> readings = pd.DataFrame({"scope": SCOPES, "charge": "miss", **dict.fromkeys(SLACKS, [-1.0, 1.0, 1.0, 1.0])})
+    >>> compare_scopes(readings)[["outcome", "charge", "scope", "second_only"]].iloc[0].tolist()
+    ['headline', 'any', 'bypass', 1]
+    """
+    rows = []
+    charges = [("any", table), *((str(charge), group) for charge, group in table.groupby("charge", observed=True))]
+    for outcome, claims in TOGETHER.items():
+        for charge, group in charges:
+            holds = (group[list(claims)] > 0).all(axis=1).to_numpy().reshape(-1, len(SCOPES))
+            for place, scope in enumerate(SCOPES[1:], start=1):
+                shares = paired_shares(holds[:, 0], holds[:, place])
+                rows.append({"outcome": outcome, "charge": charge, "scope": scope, "draws": len(holds), **shares})
+    return pd.DataFrame(rows)
 
 
 def shrinkage(table: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:

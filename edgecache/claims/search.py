@@ -1,8 +1,8 @@
 """The search over readings: which of them supports which claim of the paper, and which parameter decides that.
 
-Every reading of a design is judged by means. The best are judged again as the ledger does, with the GA and on other traces. The
-named readings get their ledgers on traces that the search has not seen. Journals keep each result as soon as it is there, so a
-search that was stopped goes on where it was.
+Every draw of a design is judged by means, under each scope. The best readings are judged again as the ledger does, with the GA and
+on other traces. The named readings get their ledgers on traces that the search has not seen. Journals keep each result as soon as
+it is there, so a search that was stopped goes on where it was.
 """
 
 import hashlib
@@ -19,20 +19,22 @@ from ..errors import InputError, require, whole_number
 from ..files import Journal, write_table
 from ..parallel import check_jobs, run_parallel
 from ..scenario import NAMED, READINGS, Scenario
-from . import ledger
+from . import ledger, pairs
 from .design import (
     COUNT,
     MEASURES,
     PARAMETERS,
     RANGES,
+    SCOPES,
     SEEDS,
     SLACKS,
     SWITCHES,
-    judge_reading,
+    judge_draw,
     latin_hypercube,
     random_generator,
     read_readings,
     scenario_of,
+    under_every_scope,
     write_readings,
 )
 from .statements import BASELINES, BY_CONSTRUCTION, CENTRE, FAILS, GRID, HOLDS, SIMULATED, VERDICTS, cells_of
@@ -42,21 +44,21 @@ from .verdicts import Test, by_construction, evidence, verdict
 # have seeds of their own.
 BEST_SEED, LEDGER_SEED = 2, 0
 BEST, BEST_LOOKS = 40, (200,)
-LEAST = 100  # readings that a search is worth
-PROBES = 12  # readings of a design that has every word of every switch equally often
+LEAST = 100  # draws that a search is worth
+PROBES = 12  # draws of a design that has every word of every switch equally often
 
 
 def judge_design(
     count: int = COUNT, *, work: Path, report: Callable[[str], None], jobs: int = -1, progress: bool = True
 ) -> pd.DataFrame:
-    """Judge every reading of a design by its means.
+    """Judge every draw of a design by its means, under every scope.
 
     Parameters
     ----------
     count : int
-        Number of readings.
+        Number of draws. There are four readings to each, one for each scope.
     work : Path
-        The folder of the journal, from which an earlier search of as many readings goes on.
+        The folder of the journal, from which an earlier search of as many draws goes on.
     report : callable
         Receives sentences, such as one on a damaged journal.
     jobs : int
@@ -76,19 +78,25 @@ def judge_design(
         For an impossible count, or where another process writes the journal.
     """
     whole_number("count", count, least=len(PARAMETERS), most=10_000_000)
-    table = latin_hypercube(count)
-    rows = {str(number): row for number, row in enumerate(table.to_dict("records"))}
+    draws = latin_hypercube(count)
+    rows = {str(number): row for number, row in enumerate(draws.to_dict("records"))}
     with Journal(work / f"search-{count}-{fingerprint()}.jsonl", report) as journal:
-        results = journal.run(judge_reading, rows, jobs=jobs, progress=progress, description="readings")
-    table[[*SLACKS, *MEASURES]] = np.array(results, dtype=np.float32)
+        results = journal.run(judge_draw, rows, jobs=jobs, progress=progress, description="draws, four readings each")
+    table = under_every_scope(draws)
+    table[[*SLACKS, *MEASURES]] = np.array(results, dtype=np.float32).reshape(len(table), -1)
     slack = table[list(SLACKS)].to_numpy(dtype=float)
     missed = [float(f"{missed:.4g}") for missed in np.clip(-slack, 0, 1).sum(axis=1)]
     return table.assign(held=(slack > 0).sum(axis=1), missed=missed)
 
 
 def best_readings(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
-    """Return the readings that hold most claims, ties by what they miss; the index is their number in the design."""
-    return table.sort_values(["held", "missed"], ascending=[False, True], kind="stable").head(count)
+    """Return the readings that hold most claims, ties by what they miss; the index is their number in the design.
+
+    Half of them have the shipped catalogue, the others a random one.
+    """
+    ranked = table.sort_values(["held", "missed"], ascending=[False, True], kind="stable")
+    shipped = ranked[ranked["catalogue"] == 0].head((count + 1) // 2)
+    return ranked.loc[ranked.index.isin(shipped.index.union(ranked[ranked["catalogue"] > 0].head(count // 2).index))]
 
 
 def judge_again(
@@ -212,8 +220,11 @@ def fingerprint() -> str:
     """
     behaviour: list[tuple] = []
     for row in latin_hypercube(PROBES).to_dict("records"):
-        costs = outcomes(scenario_of(row), [CENTRE | {"slots": 20}], (*BASELINES, "exact", "ga"), [0], BEST_SEED)
-        behaviour.append((row, judge_reading(row, 1), [f"{value:.9g}" for value in costs.ravel()]))
+        centre = [CENTRE | {"slots": 20}]
+        for scope in SCOPES:
+            costs = outcomes(scenario_of(row).vary(scope=scope), centre, (*BASELINES, "exact", "ga"), [0], BEST_SEED)
+            behaviour.append((scope, [f"{value:.9g}" for value in costs.ravel()]))
+        behaviour.append((row, judge_draw(row, 1)))
     generator = random_generator(0)
     made_up = {cell: generator.lognormal(size=ledger.LOOKS[0]) for cell in cells_of(SIMULATED)}
     behaviour += [(claim.name, claim.section, claim.says, claim.groups(GRID)) for claim in SIMULATED]
@@ -238,14 +249,14 @@ def search_readings(
     Parameters
     ----------
     results : Path
-        The folder for readings.parquet (every reading), readings-best.csv (the best, judged again), readings-sensitivity.csv and
-        claims.csv (the ledgers).
+        The folder for readings.parquet (every reading), readings-scopes.csv (the scopes compared), readings-best.csv (the best,
+        judged again), readings-sensitivity.csv and claims.csv (the ledgers).
     work : Path
         The folder of the journals.
     report : callable
         Receives sentences on what was found.
     count : int
-        Number of readings.
+        Number of draws, each judged under four scopes.
     named : sequence of str
         The named readings.
     jobs : int
@@ -265,7 +276,8 @@ def search_readings(
     table = judge_design(count, work=work, report=report, jobs=jobs, progress=progress)
     _report_damage(results / "readings.parquet", report)
     write_readings(table, results / "readings.parquet")
-    report(f"{count} readings judged by means, the best holds {table['held'].max()} of {len(SLACKS)} claims")
+    write_table(pairs.compare_scopes(table), results / "readings-scopes.csv")
+    report(f"{len(table)} readings judged by means, the best holds {table['held'].max()} of {len(SLACKS)} claims")
     again = judge_again(best_readings(table), work=work, report=report, jobs=jobs, progress=progress)
     again = write_table(again, results / "readings-best.csv")
     with Journal(work / f"named-{fingerprint()}.jsonl", report) as journal:

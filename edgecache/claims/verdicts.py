@@ -58,7 +58,7 @@ class Test:
     Each statement has a one-sided t test of its margins, and the same after Hall's correction for skewness (see `intervals`). It
     must pass both. No such test knows of a spike that has not occurred yet: some margins of one policy across two points are small
     but for one replication in thirty. data/results/verdict-errors.csv says how often any verdict is wrong on costs of the shipped
-    scenario, with every claim moved to its bar: from `least` replications on in at most 5 % of ledgers, at 100 replications in more.
+    scenario, with every claim moved to its bar: in at most 5 % of ledgers from `least` replications on, in more at 100.
 
     Examples
     --------

@@ -145,7 +145,7 @@ def claims(reading: str, style: str, jobs: int) -> None:
 
 
 @cli.command(short_help="Search the readings of the paper.")
-@click.option("--count", type=int, default=20_000, show_default=True, help="Number of readings to judge.")
+@click.option("--count", type=int, default=12_000, show_default=True, help="Draws to judge, each under four scopes.")
 @JOBS
 @click.option("--out", type=Path, metavar="DIR", help="Folder for data/results/ and build/readings/. Default: the checkout.")
 def readings(count: int, jobs: int, out: Path | None) -> None:

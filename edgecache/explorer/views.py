@@ -17,7 +17,7 @@ from ..analysis.explanations import decision_at, evolution, explain
 from ..errors import InputError, TooManyDeployments
 from ..figures import runs as run_figures
 from ..figures import system
-from ..figures.style import BOUND_CLASS, is_bound, label
+from ..figures.style import BOUND_CLASSES, is_bound, label
 from ..figures.sweeps import cloud_shares
 from ..policies.exact import Exact
 from ..results import CLOUD, HIT, MISS, Simulation
@@ -88,7 +88,7 @@ def compare(setting: Setting, before: pd.DataFrame | None = None, since: str = "
     if cloud:
         sentences.append(f"The service delay leaves out {cloud:.0%} of the requests, more than on the default server.")
     if table["policy"].map(is_bound).any():
-        sentences.append(f"Bounds hold {BOUND_CLASS}.")
+        sentences.append(f"Bounds hold {BOUND_CLASSES[setting.scenario.scope]}.")
     if before is not None and (changed := change(table, before)):
         sentences.append(f"{since} {changed}")
     line = f"ec.sweep({{}}, {names}, 1, {setting.call}, seed={setting.seed})"

@@ -43,7 +43,13 @@ BOUND_LINES = {"total_cost": ("clairvoyant", "optimal-online"), "service_delay_s
 FLOOR = {"label": "Floor", "color": "0.25", "linewidth": 1.0}
 BEST_ONLINE = {"label": "Best online", "color": POLICY_STYLE["optimal-online"][0], "linewidth": 1.2, "linestyle": "--"}
 # every figure with a bound says among which policies it is one
-BOUND_CLASS = "among policies that decide at misses, keep the requested model, and neither prefetch nor unload when idle"
+BOUND_CLASSES = {  # by the reading `scope`
+    "evict": "among policies that decide at misses, keep the requested model, and neither prefetch nor unload when idle",
+    "bypass": "among policies that decide at misses, and neither prefetch nor unload when idle",
+    "prefetch": "among policies that decide at misses, keep the requested model, and do not unload when idle",
+    "free": "among policies that decide at misses, and do not unload when idle",
+}
+BOUND_CLASS = BOUND_CLASSES["evict"]
 KNOWLEDGE_MARK = {name: {"past": "", "popularity": " *", "future": " **"}[entry.knows] for name, entry in POLICY_TABLE.items()}
 PHASE_STYLE = {
     "transmission": ("#88ccee", "transmission (8 \N{MULTIPLICATION SIGN} size / B)"),

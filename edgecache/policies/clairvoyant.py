@@ -34,6 +34,9 @@ class Clairvoyant(Bound):
         Deployments up to which it is computed. `lower_bound` has no such limit.
     name, label, about : str
         What tables, figures and the command line call the policy, and what it is about; by default those of the goal.
+    waiting : float
+        Cost of each second that users wait for a model to be deployed, added to the goal `cost`. It is what the plan minimises, and
+        is not booked.
 
     Raises
     ------
@@ -67,6 +70,8 @@ class Clairvoyant(Bound):
 
     def bound(self, scenario: Scenario, trace: Trace) -> dict[str, float]:
         """A lower bound at any size: on the mean `total_cost` per slot, or with the goal `delay` on the mean `service_delay_s`."""
+        if self.waiting:
+            return super().bound(scenario, trace)
         charges = self.goal_charges(Charges.of(scenario, trace))
         least = lower_bound(charges.scenario, trace)
         if self.goal == "cost":

@@ -1,7 +1,7 @@
 """The contract between policies and the simulator: the state that ranks read, the decision that planners take, and who is which."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -271,12 +271,15 @@ class Bound:
     name: str = ""
     label: str = ""
     about: str = ""
+    waiting: float = 0.0  # cost of each second that users wait for a model, added to the goal `cost`
     names: ClassVar[dict[str, tuple[str, str, str]]] = {}  # by goal: name, label and about
 
     def __post_init__(self):
         if self.goal not in self.names:
             raise unknown("goal", self.goal, self.names)
         whole_number(f"limit of {self.names[self.goal][0]}", self.limit)
+        if not isinstance(self.waiting, int | float) or not 0 <= self.waiting < 1e12:
+            raise InputError(f"waiting of {self.names[self.goal][0]} is {self.waiting!r}; it must be a number from 0 to 1e12")
         for field, default in zip(("name", "label", "about"), self.names[self.goal], strict=True):
             object.__setattr__(self, field, getattr(self, field) or default)
 
@@ -288,7 +291,7 @@ class Bound:
         raise InputError(f"{self.name} has no bound on a trace")
 
     def goal_charges(self, charges: Charges) -> Charges:
-        """The charges whose sum is the goal: those of the reading, or for `delay` 8 size / B + l at every miss."""
+        """The charges whose sum is the goal: those of the reading and of waiting, or for `delay` 8 size / B + l at every miss."""
         if self.goal == "cost":
-            return charges
+            return replace(charges, waiting=self.waiting) if self.waiting else charges
         return Charges(charges.scenario.vary(charge="miss", w1=1.0, w2=0.0, resource_basis="slot"), charges.trace)

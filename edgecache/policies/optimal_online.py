@@ -44,6 +44,9 @@ class OptimalOnline(Bound):
         Deployments up to which the plan is exact.
     name, label, about : str
         What tables, figures and the command line call the policy, and what it is about; by default those of the goal.
+    waiting : float
+        Cost of each second that users wait for a model to be deployed, added to the goal `cost`. It is what the plan minimises, and
+        is not booked.
 
     Raises
     ------

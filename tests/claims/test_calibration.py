@@ -63,6 +63,16 @@ def test_any_verdict_of_a_ledger_is_wrong_with_at_most_five_percent(errors):
     assert all(list(names) == [claim.name for claim in SIMULATED] for _, names in claims)
 
 
+def test_other_methods_cover_less_at_thirty_replications():
+    """As the docstring of `interval` says, which is why the intervals are what they are."""
+    table = pd.read_csv(RESULTS / "interval-methods.csv")
+    assert set(table["reading"]) == set(READINGS) and set(table["replications"]) == {30}
+    worst = table.groupby(["quantity", "method"])["covered"].min().unstack()
+    assert set(worst.columns) == {"interval", "t", "percentile", "BCa"}
+    assert (worst.drop(columns="interval").max(axis=1) < worst["interval"]).all()
+    assert (worst[["percentile", "BCa"]] < 0.93).all(axis=None)
+
+
 # ---- a part of it anew
 
 
