@@ -85,8 +85,8 @@ class LoggedDemand:
         Resample: every replication draws as many blocks of this length, s, as the log has, with replacement. A log that is shorter
         than two blocks is refused. Requests after the last whole block are left out.
     order : str
-        `log`: the models in the order of the log. `shuffled`: the same models and times, the models in an order that the seed shuffles,
-        as independent requests would have it.
+        `log`: the models in the order of the log. `shuffled`: the same models and times, but the models in an order that the seed
+        shuffles, as independent requests would have it.
     models : str, optional
         `zipf`: draw the models by the scenario's Zipf exponent (or the catalogue's weights), for a log that names none.
 
