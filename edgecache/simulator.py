@@ -12,7 +12,7 @@ import numpy as np
 
 from .accounting import Charges
 from .demand import Trace, random_stream
-from .errors import PolicyError
+from .errors import InputError, PolicyError
 from .loop import DONE, FULL, NOT_A_RANK, NOTHING, carry_out, play_planner, play_queue, play_ranks, play_rising_ranks, serve
 from .policies import COMPILED, find_policy
 from .policies.contract import (
@@ -82,6 +82,8 @@ def simulate(
     (59.58, 52)
     """
     policy = find_policy(policy)
+    if trace is not None and demand is not None:
+        raise InputError("trace and demand are given; a run has one demand")
     return Game.of(scenario, seed, replication, trace, find_demand(demand)).play(policy)
 
 

@@ -158,6 +158,8 @@ class _Plan:
         if not points:
             raise InputError(f"nothing to sweep over: {', '.join(name for name in self.vary if not self.vary[name])} has no values")
         varied = [_point(scenario, point, demand, trace) for point in points]
+        if len({tuple(map(str, label.items())) for label, _, _ in varied}) < len(varied):
+            raise InputError("two of the varied demands have one name; give each its own, as LoggedDemand(log, name='mine')")
         for policy, (_, server, _) in itertools.product(self.policies, varied):
             if isinstance(policy, Bound):
                 policy.admit(server)

@@ -133,7 +133,8 @@ def replications_of(demand: Demand, replications: int) -> int:
     if varies is None:  # a generator: its replications are independent draws
         return replications
     if varies:
-        show(f"  intervals hold: {'; '.join(varies)}", err=True)
+        middle = ". They are the middle 95 % of the replications" if getattr(demand, "resamples", False) else ""
+        show(f"  intervals hold: {'; '.join(varies)}{middle}", err=True)
         return replications
     if context.get_parameter_source("replications") == click.core.ParameterSource.COMMANDLINE:
         show("  the log is the same in every replication: an interval holds the policies' own random numbers alone", err=True)

@@ -52,6 +52,7 @@ def simulate(policies: str, replications: int, seed: int, slo: str | None, style
     from ..results import DELAYS
     from ..statistics import interval
     from ..sweeps import OUTCOMES, sweep
+    from ..workloads.resampling import spread
 
     scenario, demand = played(parameters)
     replications = replications_of(demand, replications)
@@ -62,9 +63,10 @@ def simulate(policies: str, replications: int, seed: int, slo: str | None, style
     progress, jobs = sys.stderr.isatty(), 1 if small else -1
     table = sweep({}, names(policies), replications, scenario, seed=seed, progress=progress, jobs=jobs, demand=demand, slo_s=slo_s)
     outcomes = (*OUTCOMES, *(name for name in DELAYS if name in table))
+    of_replications = spread if getattr(demand, "resamples", False) else interval
     rows = []
     for name, runs in table.groupby("policy", sort=False):
-        low, high = map(float, interval(runs["total_cost"].to_numpy()))
+        low, high = map(float, of_replications(runs["total_cost"].to_numpy()))
         means = {outcome: float(runs[outcome].mean()) for outcome in outcomes}
         cost = {"total_cost": means.pop("total_cost"), "total_cost_low": low, "total_cost_high": high}
         rows.append({"policy": name, **cost, **means})

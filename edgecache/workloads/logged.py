@@ -16,6 +16,7 @@ from ..logs.request_log import RequestLog
 from ..scenario import Scenario
 from ..trace import Trace
 from .contract import OWN, OWN_ORDER
+from .resampling import resampled
 
 LEAST_BLOCKS = 2
 DRAWS = ("zipf",)  # words of `models`
@@ -100,7 +101,7 @@ class LoggedDemand:
 
     Notes
     -----
-    The block bootstrap (Kuensch, Annals of Statistics 17(3), 1989): within a block the order of the requests is kept.
+    Where blocks or the mapping are drawn, what the log leaves uncertain is the spread of the replications: see `resampling`.
     """
 
     log: RequestLog
@@ -135,6 +136,11 @@ class LoggedDemand:
     def blocks(self) -> int:
         """How many whole blocks the log has; 0 without blocks."""
         return int(self.log.time_s[-1] // self.block_s) if self.block_s else 0
+
+    @property
+    def resamples(self) -> bool:
+        """Do replications draw from this one log, so that their spread is what it leaves uncertain?"""
+        return bool(self.block_s) or self.map == "shuffled"
 
     @property
     def varies(self) -> tuple[str, ...]:
@@ -176,40 +182,3 @@ class LoggedDemand:
         popularity, draws = Draws(stream).popularity(scenario), np.random.default_rng(random_stream(stream, 2))
         model = np.searchsorted(popularity.cumsum()[:-1], draws.random(len(self.log)), side="right")
         return replace(self.log, model=model, models=scenario.catalogue.services)
-
-
-def resampled(log: RequestLog, block_s: float, rng: np.random.Generator) -> RequestLog:
-    """Draw as many blocks of a log as it has, with replacement, one after the other.
-
-    Parameters
-    ----------
-    log : RequestLog
-        At least one block long.
-    block_s : float
-        Length of a block, s.
-    rng : numpy.random.Generator
-        Draws the blocks.
-
-    Returns
-    -------
-    RequestLog
-
-    Examples
-    --------
-    >>> from edgecache.logs.reading import log_of_table
-    >>> log = log_of_table({"time": [0, 50, 70, 200], "model": ["a", "b", "b", "a"]})
-    >>> resampled(log, 100.0, np.random.default_rng(0)).time_s.tolist()
-    [0.0, 50.0, 70.0]
-    """
-    blocks = int(log.time_s[-1] // block_s)
-    first = np.searchsorted(log.time_s, np.arange(blocks + 1) * block_s)
-    for _ in range(1000):  # a log may have empty blocks; a draw of those alone is no trace
-        drawn = rng.integers(0, blocks, blocks)
-        place = np.concatenate([np.arange(first[block], first[block + 1]) for block in drawn])
-        if len(place) > 1:
-            break
-    shift = np.repeat((np.arange(blocks) - drawn) * block_s, first[drawn + 1] - first[drawn])
-    time_s = log.time_s[place] + shift
-    model = None if log.model is None else log.model[place]
-    duration = None if log.duration_s is None else log.duration_s[place]
-    return replace(log, time_s=time_s - time_s[0], model=model, duration_s=duration, start=None)

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from support.logs import GENTD26, MOONCAKE, REAL, needs_real_log, write
@@ -64,6 +65,10 @@ def test_intervals_say_what_they_hold(run, own):
     row = json.loads(out)[0]
     assert code == 0 and row["total_cost_low"] < row["total_cost"] < row["total_cost_high"]
     assert "intervals hold: which days came (9 blocks of 86,400 s, drawn with replacement); which service each of the log's" in err
+    assert "models is. They are the middle 95 % of the replications" in err
+    demand = LoggedDemand(read_log(own, time="when", where={"status": "ok"}), block_s=86_400.0, map="shuffled")
+    costs = sweep({}, ["lru"], 4, demand=demand, jobs=1)["total_cost"]
+    assert [row["total_cost_low"], row["total_cost_high"]] == pytest.approx(np.quantile(costs, [0.025, 0.975]))
     code, out, err = run(*arguments)
     row = json.loads(out)[0]
     assert code == 0 and row["total_cost_low"] == row["total_cost_high"]

@@ -9,7 +9,8 @@ from edgecache import InputError, Scenario, Trace, load_catalogue, poisson_trace
 from edgecache.logs.reading import log_of_table
 from edgecache.logs.request_log import RequestLog
 from edgecache.workloads.contract import GivenTrace
-from edgecache.workloads.logged import LoggedDemand, resampled
+from edgecache.workloads.logged import LoggedDemand
+from edgecache.workloads.resampling import resampled, spread
 
 DAY = 86_400.0
 RNG = np.random.default_rng(0)
@@ -61,6 +62,18 @@ def test_ranks_are_those_of_the_whole_log_whatever_days_come():
         for d in range(10):
             (place,) = set(trace.model[trace.slot // slots_per_day == d])
             assert (trace.slot // slots_per_day == d).sum() == REQUESTS_BY_RANK[place]
+
+
+def test_the_spread_of_resampled_days_does_not_shrink_with_replications():
+    """Requests of ten days drawn from ten of 1 to 10: variance 10 x 8.25; the middle 95 % is about 2 x 1.96 standard deviations."""
+    demand, wanted = LoggedDemand(LOG, map="name", block_s=DAY), 2 * 1.96 * np.sqrt(10 * np.var(np.arange(1, 11)))
+    for replications in (200, 800):
+        low, high = spread(sweep({}, ["lru"], replications, SCENARIO, demand=demand, **QUIET)["requests"])
+        assert low < 55 < high and high - low == pytest.approx(wanted, rel=0.2)
+    assert demand.resamples and not LoggedDemand(LOG).resamples and LoggedDemand(LOG, map="shuffled").resamples
+    assert np.isnan(spread([3.0])).all()
+    with pytest.raises(InputError, match="level is 95; it must be between 0 and 1"):
+        spread([1, 2], 95)
 
 
 def test_what_varies_is_said():
@@ -140,5 +153,10 @@ def test_demands_are_points_of_a_sweep():
     assert table["total_cost"][2:].tolist() == [
         simulate(Scenario(slots=30), "lru", demand="gamma:cv=4", replication=r).means()["total_cost"] for r in range(2)
     ]
+    two = [LoggedDemand(LOG), LoggedDemand(LOG, map="shuffled")]
+    with pytest.raises(InputError, match="two of the varied demands have one name; give each its own"):
+        sweep({"demand": two}, ["lru"], 2, SCENARIO, **QUIET)
+    with pytest.raises(InputError, match="trace and demand are given; a run has one demand"):
+        simulate(SCENARIO, "lru", trace=Trace.from_log(LOG, TEN), demand="gamma")
     with pytest.raises(InputError, match=r"demand and vary\['demand'\] are given; a sweep has one demand"):
         sweep({"demand": ["poisson"]}, ["lru"], 2, demand="gamma", **QUIET)
