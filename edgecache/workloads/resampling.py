@@ -31,8 +31,8 @@ def spread(values: npt.ArrayLike, level: float = 0.95) -> tuple[float, float]:
 
     Examples
     --------
-    >>> spread(np.arange(101.0))
-    (2.5, 97.5)
+    >>> [round(end, 1) for end in spread(np.arange(101.0))]
+    [2.5, 97.5]
     """
     values = np.asarray(values, dtype=float)
     if not 0 < level < 1:
