@@ -58,8 +58,8 @@ def simulate(policies: str, replications: int, seed: int, slo: str | None, style
     replications = replications_of(demand, replications)
     slo_s = None if slo is None else seconds_of(slo, "--slo")
     # starting processes takes longer than a small sweep; a log or a twin is none
-    small = not hasattr(demand, "own") and scenario.slots * max(scenario.requests_per_slot, 1) * replications <= 20_000
-    small = small or replications == 1
+    requests = getattr(demand, "size", scenario.slots * max(scenario.requests_per_slot, 1))
+    small = replications == 1 or requests * replications <= 20_000
     progress, jobs = sys.stderr.isatty(), 1 if small else -1
     table = sweep({}, names(policies), replications, scenario, seed=seed, progress=progress, jobs=jobs, demand=demand, slo_s=slo_s)
     outcomes = (*OUTCOMES, *(name for name in DELAYS if name in table))

@@ -133,6 +133,11 @@ class LoggedDemand:
         return tuple(name for name in (OWN if cut else OWN_ORDER) if name not in drawn)
 
     @property
+    def size(self) -> int:
+        """About how many requests a replication has."""
+        return len(self.log)
+
+    @property
     def blocks(self) -> int:
         """How many whole blocks the log has; 0 without blocks."""
         return int(self.log.time_s[-1] // self.block_s) if self.block_s else 0

@@ -76,6 +76,11 @@ class Twin:
     own = OWN_ORDER
 
     @property
+    def size(self) -> int:
+        """How many requests a drawn log has."""
+        return sum(self.requests)
+
+    @property
     def varies(self) -> tuple[str, ...]:
         """What differs between replications, in words."""
         shuffled = ("which service each of the twin's models is",) if self.map == "shuffled" else ()
