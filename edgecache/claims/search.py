@@ -19,7 +19,7 @@ from ..errors import InputError, require, whole_number
 from ..files import Journal, write_table
 from ..parallel import check_jobs, run_parallel
 from ..scenario import NAMED, READINGS, Scenario
-from . import ledger, pairs
+from . import catalogues, ledger, pairs
 from .design import (
     COUNT,
     MEASURES,
@@ -250,7 +250,7 @@ def search_readings(
     ----------
     results : Path
         The folder for readings.parquet (every reading), readings-scopes.csv (the scopes compared), readings-best.csv (the best,
-        judged again), readings-sensitivity.csv and claims.csv (the ledgers).
+        judged again), readings-sensitivity.csv, claims.csv (the ledgers) and readings-catalogues.csv (other catalogues).
     work : Path
         The folder of the journals.
     report : callable
@@ -285,6 +285,9 @@ def search_readings(
         ledgers = journal.run(_named_ledger, readings, jobs=jobs, progress=progress, description="named readings")
     claims = write_table(pd.concat([pd.DataFrame(rows) for rows in ledgers], ignore_index=True), results / "claims.csv")
     write_table(sensitivity(table, jobs), results / "readings-sensitivity.csv")
+    with Journal(work / f"catalogues-{fingerprint()}.jsonl", report) as journal:
+        varied = catalogues.judge_catalogues(journal, named, jobs=jobs, progress=progress)
+    write_table(varied, results / "readings-catalogues.csv")
     _report_closest(table, again, claims, report)
 
 
