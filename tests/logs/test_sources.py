@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.logs import GENTD26, REAL, SHARED, needs_real_log, write
+from support.logs import GENTD26, REAL, SHARED, needs_real_log
 
 from edgecache import InputError
 from edgecache.logs import sources
@@ -62,7 +62,6 @@ def test_what_does_not_verify_is_not_kept(folder, small):
     with pytest.raises(InputError, match=r"does not have the sha256 of gentd26 .*; nothing was kept"):
         fetch_trace("gentd26", serving(small[:-1]))
     assert not folder.exists() or list(folder.iterdir()) == []
-    write(folder if folder.exists() else Path(folder.parent), "lora_request_trace.csv", small[:-1])
 
 
 def test_an_altered_file_on_disk_is_refused(folder, small):
