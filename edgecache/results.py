@@ -18,6 +18,7 @@ SUMS = (
     "power_kw", "requests", "hits", "cloud_requests", "switching_cost", "resource_cost", "served_delay_s", "cloud_delay_s",
     "fetched_gb",
 )  # fmt: skip
+DELAYS = ("delay_p50_s", "delay_p95_s", "delay_p99_s", "within_slo")  # of Simulation.delays
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,33 @@ class Simulation:
             "cloud_requests": int(on_cloud),
             "slots": slots,
         }
+
+    def delays(self, slo_s: float | None = None) -> dict[str, float]:
+        """The distribution of what requests wait, the cloud's included.
+
+        Parameters
+        ----------
+        slo_s : float, optional
+            A bound on the delay, s.
+
+        Returns
+        -------
+        dict of str to float
+            `delay_p50_s`, `delay_p95_s` and `delay_p99_s`: the delay that so many per cent of the requests do not exceed;
+            `within_slo`: the share of requests within the bound, NaN without one. All NaN without requests. No queueing.
+
+        Examples
+        --------
+        >>> import edgecache as ec
+        >>> round(ec.simulate(ec.Scenario(), "lru").delays(slo_s=30)["within_slo"], 2)
+        0.66
+        """
+        waited = self.request_delay_s
+        if not len(waited):
+            return dict.fromkeys(DELAYS, np.nan)
+        quantiles = np.quantile(waited, (0.5, 0.95, 0.99), method="inverted_cdf").tolist()
+        within = np.nan if slo_s is None else float((waited <= slo_s).mean())
+        return dict(zip(DELAYS, (*quantiles, within), strict=True))
 
     @cached_property
     def by_slot(self) -> dict[str, npt.NDArray]:
