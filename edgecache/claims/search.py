@@ -22,6 +22,7 @@ from ..scenario import NAMED, Scenario
 from . import catalogues, ledger, pairs
 from .design import (
     COUNT,
+    DRAWN,
     MEASURES,
     PARAMETERS,
     RANGES,
@@ -91,9 +92,11 @@ def judge_design(
 def best_readings(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
     """Return the readings that hold most claims, ties by what they miss; the index is their number in the design.
 
-    Half of them have the shipped catalogue, the others a random one.
+    Half of them have the shipped catalogue, the others a random one. Where a wider scope changes no slack of a draw, its reading
+    is the same as that of the narrower scope, which stands for both.
     """
-    ranked = table.sort_values(["held", "missed"], ascending=[False, True], kind="stable")
+    distinct = table[~table.duplicated([*DRAWN, *SLACKS])]
+    ranked = distinct.sort_values(["held", "missed"], ascending=[False, True], kind="stable")
     shipped = ranked[ranked["catalogue"] == 0].head((count + 1) // 2)
     return ranked.loc[ranked.index.isin(shipped.index.union(ranked[ranked["catalogue"] > 0].head(count // 2).index))]
 

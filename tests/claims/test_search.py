@@ -16,6 +16,7 @@ from SALib.analyze import rbd_fast
 from edgecache import READINGS, InputError, Scenario, costs
 from edgecache.claims import design, ledger, search
 from edgecache.claims.design import (
+    DRAWN,
     MEASURES,
     PARAMETERS,
     RANGES,
@@ -86,7 +87,10 @@ def test_impossible_counts_are_refused_before_anything_is_written(tmp_path, coun
 
 
 def found(held, missed, catalogue=0, index=None):
-    return pd.DataFrame({"held": held, "missed": missed, "catalogue": catalogue}, index=index)
+    """A table of the search, each reading of a draw of its own."""
+    columns = {"held": held, "missed": missed, "catalogue": catalogue, "w2": np.arange(1.0, len(held) + 1)}
+    rest = dict.fromkeys((*DRAWN, *SLACKS), 0)
+    return pd.DataFrame(rest | columns, index=index)
 
 
 def test_the_best_hold_most_then_miss_least_then_come_first():
@@ -109,6 +113,17 @@ def test_half_of_the_best_have_the_shipped_catalogue_and_half_a_random_one():
         assert [n for *_, n in ranks[: len(half)]] == list(half.index)
     keys = list(zip(-chosen["held"], chosen["missed"], chosen.index, strict=True))
     assert keys == sorted(keys)
+
+
+def test_a_scope_that_changes_nothing_is_not_judged_again():
+    """One draw under its four scopes: the second and the fourth are judged as the first and the third."""
+    table = readings(1).assign(**dict.fromkeys(SLACKS, -0.5), missed=7.0, held=0, catalogue=0)
+    table["headline-reduction"] = [-0.2, -0.2, 0.1, 0.1]
+    table[["held", "missed"]] = [[0, 6.7], [0, 6.7], [1, 6.5], [1, 6.5]]
+    assert list(best_readings(table, 8)["scope"]) == ["prefetch", "evict"]
+    table.loc[3, "lfu-falls-with-gpu"] = -0.4
+    assert list(best_readings(table, 8)["scope"]) == ["prefetch", "free", "evict"]
+    assert list(best_readings(table.assign(w2=[1.0, 2.0, 3.0, 4.0]), 8).index) == [2, 3, 0, 1]  # other draws are other readings
 
 
 def test_as_many_are_judged_again_as_the_search_says():

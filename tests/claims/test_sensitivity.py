@@ -153,6 +153,7 @@ def test_the_spread_of_the_scope_s_share_is_that_of_half_the_draws():
     def table(seed, count):
         return synthetic(lambda table, rng: rng.normal(size=len(table)) + 0.8 * (table["scope"] == "free"), count, seed)
 
-    alone = [shares(table(seed, 200), MEASURES[0])["scope"] for seed in range(60)]  # of 200 fresh draws each
+    fresh = [table(seed, 200) for seed in range(60)]
+    alone = [correlation_ratio(readings["scope"], readings[MEASURES[0]]) for readings in fresh]
     spread = sensitivity(table(60, 400)).set_index(["outcome", "parameter"]).loc[(MEASURES[0], "scope"), "spread"]
     assert spread == pytest.approx(1.96 * np.std(alone, ddof=1), rel=0.35)  # each is known to a tenth
