@@ -1,0 +1,137 @@
+"""Ten thousand random servers: nothing is lost, no budget is exceeded, nothing busy is unloaded, nobody waits for ever."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgecache import Catalogue
+from edgecache.errors import InputError
+from edgecache.serving.models import Arrivals, ServedModels, Server
+from edgecache.serving.simulation import serve
+from edgecache.serving.state import CLOUD, DELETE, EVICT, EXPIRE, FETCH, HOLD, LOAD, RESERVE
+
+WORLDS_PER_EXAMPLE = 20
+RULES = ("lru", "fifo", "lfu", "gdsf", "random", "belady")
+
+
+def random_world(seed):
+    """A small crowded server, its models and their requests; whole numbers, so that many events meet at one moment."""
+    rng = np.random.default_rng(seed)
+    size, count = int(rng.integers(1, 7)), int(rng.integers(1, 40))
+
+    def often(value, other):
+        return value if rng.random() < 0.6 else other
+
+    features = [rng.integers(low, high, size).astype(float) for low, high in ((1, 6), (0, 6), (0, 3), (0, 4), (0, 5))]
+    catalogue = Catalogue(tuple("abcdefgh"[:size]), *features)
+    adapters = {"abcdefgh"[i]: "a" for i in range(1, size) if rng.random() < 0.3}
+    batch = rng.integers(1, 4, size)
+    models = ServedModels(
+        catalogue,
+        parallel=rng.integers(1, 4, size),
+        ttl_s=np.where(rng.random(size) < 0.5, np.inf, rng.integers(0, 9, size)),
+        priority=rng.integers(0, 2, size),
+        batch=batch,
+        batch_wait_s=np.where(batch > 1, rng.integers(0, 5, size), 0),
+        batch_cost=rng.random(),
+        read_gb=rng.integers(0, 4, size),
+        pinned=rng.random(size) < 0.1,
+        on_disk=often(0, rng.random(size) < 0.3),
+        base=adapters,
+    )
+    server = Server(
+        gpu_memory_gb=float(rng.integers(3, 14)),
+        disk_gb=often(np.inf, float(rng.integers(5, 16))),
+        link_gbps=often(np.inf, 8.0 * rng.integers(1, 4)),
+        disk_gb_per_s=often(np.inf, float(rng.integers(1, 4))),
+        bus_gb_per_s=often(np.inf, float(rng.integers(1, 4))),
+        loads_at_once=float(rng.integers(1, 4)),
+        fetches_at_once=often(1.0, np.inf),
+        most_loaded=often(np.inf, float(rng.integers(1, 4))),
+        power_budget_kw=often(np.inf, 4.0),
+        one_tier=bool(rng.random() < 0.2),
+        cloud_cold=bool(rng.random() < 0.1),
+        cloud_after_s=often(np.inf, float(rng.integers(1, 20))),
+        cloud_queue=often(np.inf, float(rng.integers(1, 6))),
+    )
+    times = np.sort(rng.integers(0, 3 * count, count)).astype(float)
+    requests = Arrivals(times, rng.integers(0, size, count), rng.integers(0, 8, count).astype(float))
+    return server, models, requests, RULES[rng.integers(len(RULES))]
+
+
+def check_conservation(arrivals, run):
+    requests = run.requests
+    assert (requests["request"] == np.arange(len(arrivals))).all() and (requests["model"] == arrivals.model).all()
+    assert (requests["arrival_s"] == arrivals.time_s).all() and (requests["wait_s"] >= 0).all()
+    here = requests["outcome"] != CLOUD
+    parts = requests["queue_s"] + requests["fetch_s"] + requests["load_s"]
+    np.testing.assert_allclose(parts[here], requests["wait_s"][here], atol=1e-9)
+
+
+def check_budgets(run):
+    """Replay the log against the budgets, with the sizes of the catalogue."""
+    catalogue, server, models = run.models.catalogue, run.server, run.models
+    pinned = run.play.state.units["pinned"].astype(bool)
+    there = pinned | models.on_disk.astype(bool)
+    files, held = set(np.flatnonzero(there)), set(np.flatnonzero(pinned))
+    fetching = loading = 0
+    for _, model, what in run.events:
+        if what in (RESERVE, FETCH):
+            files.add(model)
+            fetching += 1 if what == RESERVE else -1
+        elif what == HOLD:
+            assert model in files and (models.base[model] < 0 or models.base[model] in held)
+            held.add(model)
+            loading += 1
+        elif what == LOAD:
+            loading -= 1
+        elif what in (EVICT, EXPIRE):
+            assert not pinned[model] and model not in set(models.base[list(held - {model})])
+            held.remove(model)
+        elif what == DELETE:
+            assert model not in held
+            files.remove(model)
+        assert catalogue.gpu_memory_gb[list(held)].sum() <= server.gpu_memory_gb + 1e-6 and len(held) <= server.most_loaded
+        assert catalogue.size_gb[list(files)].sum() <= server.disk_gb + 1e-6
+        assert catalogue.power_kw[list(held)].sum() <= server.power_budget_kw + 1e-6
+    free = run.play.state.server[0]
+    assert np.isclose(free["gpu_memory_gb"], server.gpu_memory_gb - catalogue.gpu_memory_gb[list(held)].sum())
+    assert np.isclose(free["storage_gb"], server.disk_gb - catalogue.size_gb[list(files)].sum())
+    assert fetching >= 0 and loading >= 0
+
+
+def check_services(run):
+    """A request runs while its model is loaded, in the order of arrival, and in one of the model's places."""
+    for model in range(len(run.models)):
+        mine = run.requests[(run.requests["model"] == model) & (run.requests["outcome"] != CLOUD)]
+        begin = mine["arrival_s"] + mine["wait_s"]
+        end = begin + mine["service_s"]
+        assert (np.diff(begin) >= -1e-9).all()
+        ups = [0.0] if run.play.state.units["pinned"][model] else []
+        downs = []
+        for time, index, what in run.events:
+            if index == model and what == LOAD:
+                ups.append(time)
+            elif index == model and what in (EVICT, EXPIRE):
+                downs.append(time)
+        downs += [np.inf] * (len(ups) - len(downs))
+        for first, last in zip(begin, end, strict=True):
+            assert any(up - 1e-9 <= first and last <= down + 1e-9 for up, down in zip(ups, downs, strict=False))
+        for moment in begin:
+            at_once = ((begin <= moment) & (moment < end)).sum()
+            assert at_once <= run.models.parallel[model] * run.models.batch[model]
+
+
+@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**40))
+def test_no_request_is_lost_and_no_budget_exceeded(seed):
+    for world in range(WORLDS_PER_EXAMPLE):
+        try:
+            server, models, arrivals, rule = random_world([seed, world])
+            run = serve(server, models, arrivals, rule)
+        except InputError as refused:  # pins or files that do not fit
+            assert "pinned models take" in str(refused) or "files on disk from the start" in str(refused)
+            continue
+        check_conservation(arrivals, run)
+        check_budgets(run)
+        check_services(run)
