@@ -37,13 +37,18 @@ def _may_leave(unit, busy, with_file):
 
 
 @njit(cache=True)
-def victim(state, spared, busy, with_file, rank, rule):
-    """Find the model of the lowest rank among those that may leave, the foremost in the queue of equal ones; -1 if there is none."""
+def victim(state, head, busy, with_file, rank, rule):
+    """Find the model of the lowest rank that may leave for the first in line, the foremost in the queue of equal ones; -1 if none.
+
+    A busy model leaves only for one of at least its priority: otherwise it would come back and drive the other out again.
+    """
     queue, world = state.models.size - 1, state.world[0]
+    spared, priority = state.units[head].base, state.units[head].priority
     best, lowest, below = -1, np.inf, np.inf
     candidate = state.models[queue].behind
     while candidate != queue:
-        if candidate != spared and _may_leave(state.units[candidate], busy, with_file):
+        outranked = not busy or state.units[candidate].priority >= priority
+        if candidate != spared and outranked and _may_leave(state.units[candidate], busy, with_file):
             if world.victims == QUEUE_ORDER:
                 return candidate
             value = _value(state, candidate, rank, rule)
@@ -64,15 +69,16 @@ def _drain(state, index, ticket):
 
 
 @njit(cache=True)
-def _carry_out(state, ticket):
-    """Let the models go that a planner has chosen to."""
+def _carry_out(state, head):
+    """Let the models go that a planner has chosen to, in favour of the first in line."""
+    priority, ticket = state.units[head].priority, state.units[head].ticket
     for index in range(state.units.size):
         unit = state.units[index]
         if unit.chosen:
             unit.chosen = 0
             if _may_leave(unit, False, False):
                 unload(state, index, EVICT)
-            elif _may_leave(unit, True, False):
+            elif _may_leave(unit, True, False) and unit.priority >= priority:
                 _drain(state, index, ticket)
 
 
@@ -85,7 +91,7 @@ def make_room(state, index, rank, rule):
         memory += state.models[spared].gpu_memory_gb
         power += state.models[spared].power_kw
         count += 1
-    _carry_out(state, unit.ticket)
+    _carry_out(state, index)
     while True:
         lacking = memory - server.gpu_memory_gb - _SLACK
         lacking_power = power - server.power_kw - _SLACK
@@ -99,11 +105,11 @@ def make_room(state, index, rank, rule):
                 too_many -= 1
         if lacking <= 0.0 and lacking_power <= 0.0 and too_many <= 0:
             return False
-        idle = victim(state, spared, False, False, rank, rule)
+        idle = victim(state, index, False, False, rank, rule)
         if idle >= 0:
             unload(state, idle, EVICT)
             continue
-        busy = victim(state, spared, True, False, rank, rule)
+        busy = victim(state, index, True, False, rank, rule)
         if busy < 0:
             return False
         _drain(state, busy, unit.ticket)
@@ -144,12 +150,12 @@ def make_disk_room(state, index, needed_gb, rank, rule):
         if file >= 0:
             delete_file(state, file)
             continue
-        idle = victim(state, unit.base, False, True, rank, rule)
+        idle = victim(state, index, False, True, rank, rule)
         if idle >= 0:
             state.units[idle].leaves_disk = 1
             unload(state, idle, EVICT)
             continue
-        busy = victim(state, unit.base, True, True, rank, rule)
+        busy = victim(state, index, True, True, rank, rule)
         if busy < 0:
             return False
         state.units[busy].leaves_disk = 1
