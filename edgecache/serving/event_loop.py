@@ -10,7 +10,18 @@ from numba import njit, types
 from ..policies.contract import ON_CLOUD, RANK_TYPE
 from .events import end_transfer, pop_event, push_event
 from .loading import end_copy, end_fetch, end_load, end_read, leave_line, settle
-from .requests import begin_service, end_service, join_waiting, new_record, note_use, pop_waiting, report, serve_waiting, unload, want
+from .requests import (
+    begin_service,
+    end_service,
+    join_waiting,
+    new_record,
+    note_use,
+    pop_waiting,
+    report,
+    serve_waiting,
+    unload,
+    want,
+)
 from .state import (
     ASK,
     AWAY,

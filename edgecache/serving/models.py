@@ -217,7 +217,9 @@ class Server:
             number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
             low = least.get(name, 0)
             if not number or not value >= low or (name in above_zero and value == 0):
-                raise InputError(f"{name} is {value!r}; it must be a number {'above 0' if name in above_zero else f'of at least {low}'}")
+                raise InputError(
+                    f"{name} is {value!r}; it must be a number {'above 0' if name in above_zero else f'of at least {low}'}"
+                )
             if name in least and value != np.inf and value != round(value):
                 raise InputError(f"{name} is {value!r}; it must be a whole number")
             object.__setattr__(self, name, float(value))

@@ -1,7 +1,7 @@
 """Compiled: who must leave so that a model finds room, in GPU memory and on disk.
 
 Idle models leave first, the lowest rank before others. Where they do not suffice, busy ones are told to leave: they serve the requests
-that came before the one that waits, and go. Loading models, pinned ones and bases in use stay. So the first in the line for GPU
+that came before the one that waits, and go; where others have become idle meanwhile and suffice, they stay. Loading models, pinned ones and bases in use stay. So the first in the line for GPU
 memory waits for nothing but services and loads that end by themselves, the first in the line for disk waits at most for the line for
 GPU memory, and everybody else waits for the first of a line: nobody waits in a circle.
 """
@@ -83,28 +83,53 @@ def _carry_out(state, head):
 
 
 @njit(cache=True)
+def _lacks(state, memory_gb, power_kw, count):
+    """Is there less room in GPU memory than that?"""
+    world, server = state.world[0], state.server[0]
+    return (
+        memory_gb > server.gpu_memory_gb + _SLACK
+        or power_kw > server.power_kw + _SLACK
+        or world.resident + count > world.most_resident
+    )
+
+
+@njit(cache=True)
+def _would_lack(state, index, memory_gb, power_kw, count, draining):
+    """Would there be less room than that if the idle models left that may, or those that were told to leave (`draining`)?"""
+    for other in range(state.units.size):
+        unit = state.units[other]
+        drains = unit.stage == LOADED and unit.cutoff < NEVER
+        if drains if draining else (_may_leave(unit, False, False) and other != state.units[index].base):
+            memory_gb -= state.models[other].gpu_memory_gb
+            power_kw -= state.models[other].power_kw
+            count -= 1
+    return _lacks(state, memory_gb, power_kw, count)
+
+
+@njit(cache=True)
+def _let_stay(state):
+    """Let the models stay after all that were told to leave and are not needed any more; a planner's decision stands."""
+    for index in range(state.units.size):
+        unit = state.units[index]
+        if unit.cutoff < NEVER and not unit.leaves_disk and unit.stage == LOADED:
+            unit.cutoff = NEVER
+            serve_waiting(state, index)
+
+
+@njit(cache=True)
 def make_room(state, index, rank, rule):
     """Make room in GPU memory for the first in line and for its base. Returns whether there is room now."""
-    world, server, model, unit = state.world[0], state.server[0], state.models[index], state.units[index]
-    memory, power, count, spared = model.gpu_memory_gb, model.power_kw, 1, unit.base
-    if spared >= 0 and state.units[spared].stage < NEEDS_LOADER:
-        memory += state.models[spared].gpu_memory_gb
-        power += state.models[spared].power_kw
+    model, base = state.models[index], state.units[index].base
+    memory_gb, power_kw, count = model.gpu_memory_gb, model.power_kw, 1
+    if base >= 0 and state.units[base].stage < NEEDS_LOADER:
+        memory_gb += state.models[base].gpu_memory_gb
+        power_kw += state.models[base].power_kw
         count += 1
     _carry_out(state, index)
-    while True:
-        lacking = memory - server.gpu_memory_gb - _SLACK
-        lacking_power = power - server.power_kw - _SLACK
-        too_many = world.resident + count - world.most_resident
-        if lacking <= 0.0 and lacking_power <= 0.0 and too_many <= 0:
-            return True
-        for other in range(state.units.size):  # what already drains
-            if state.units[other].stage == LOADED and state.units[other].cutoff < NEVER:
-                lacking -= state.models[other].gpu_memory_gb
-                lacking_power -= state.models[other].power_kw
-                too_many -= 1
-        if lacking <= 0.0 and lacking_power <= 0.0 and too_many <= 0:
-            return False
+    while _lacks(state, memory_gb, power_kw, count):
+        leaving = not _would_lack(state, index, memory_gb, power_kw, count, True)
+        if leaving and _would_lack(state, index, memory_gb, power_kw, count, False):
+            return False  # those that were told to leave suffice, and nothing idle has come to suffice meanwhile
         idle = victim(state, index, False, False, rank, rule)
         if idle >= 0:
             unload(state, idle, EVICT)
@@ -112,7 +137,10 @@ def make_room(state, index, rank, rule):
         busy = victim(state, index, True, False, rank, rule)
         if busy < 0:
             return False
-        _drain(state, busy, unit.ticket)
+        _drain(state, busy, state.units[index].ticket)
+    if not state.world[0].asks:
+        _let_stay(state)
+    return True
 
 
 @njit(cache=True)
@@ -122,7 +150,7 @@ def _idle_file(state, index, rank, rule):
     best, lowest = -1, np.inf
     for other in range(state.units.size):
         unit = state.units[other]
-        unused = (unit.stage in (AWAY, NEEDS_FILE)) and unit.has_file and unit.file_users == 0  
+        unused = (unit.stage in (AWAY, NEEDS_FILE)) and unit.has_file and unit.file_users == 0
         if unused and not unit.pinned and other not in (index, base):
             value = 0.0 if state.world[0].victims == QUEUE_ORDER else _value(state, other, rank, rule)
             last = state.models[other].last_request

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..demand import Trace
+from ..demand import Trace, random_stream
 from ..errors import InputError, PolicyError
 from ..policies import find_policy
 from ..policies.contract import ABSENT, DEPLOYED, MODEL, ON_CLOUD, SERVER
@@ -52,7 +52,7 @@ class Play:
         What it serves.
     rule : str, EvictionPolicy or ServerRule
         Who must leave where room is needed: any eviction policy of the package, or the rule of a deployed server.
-    seed : int
+    seed : SeedSequence or int
         Of the policy `random`.
     log : int
         How many fetches, loads, evictions, time-outs and deletions to keep in `events`.
@@ -66,7 +66,9 @@ class Play:
     [40.37, 47.37]
     """
 
-    def __init__(self, server: Server, models: ServedModels, rule: Rule = "lru", seed: int = 0, log: int = 0):
+    def __init__(
+        self, server: Server, models: ServedModels, rule: Rule = "lru", seed: np.random.SeedSequence | int = 0, log: int = 0
+    ):
         self.server, self.models, self.rule = server, models, _found(rule)
         self.first, self.ended = 0, False
         units, world, channels = _units(models), _world(server, self.rule), _channels(server)
@@ -173,7 +175,9 @@ class ServingRun:
         return self.requests["wait_s"] + self.requests["service_s"]
 
 
-def serve(server: Server, models: ServedModels, arrivals: Arrivals, rule: Rule = "lru", seed: int = 0) -> ServingRun:
+def serve(
+    server: Server, models: ServedModels, arrivals: Arrivals, rule: Rule = "lru", seed: np.random.SeedSequence | int = 0
+) -> ServingRun:
     """Play all requests of a trace on a server.
 
     Parameters
@@ -186,7 +190,7 @@ def serve(server: Server, models: ServedModels, arrivals: Arrivals, rule: Rule =
         The requests.
     rule : str, EvictionPolicy or ServerRule
         Who must leave where room is needed.
-    seed : int
+    seed : SeedSequence or int
         Of the policy `random`.
 
     Returns
@@ -218,7 +222,7 @@ def serve(server: Server, models: ServedModels, arrivals: Arrivals, rule: Rule =
 
 
 def serve_parts(
-    server: Server, models: ServedModels, parts: Iterable[Arrivals], rule: Rule = "lru", seed: int = 0
+    server: Server, models: ServedModels, parts: Iterable[Arrivals], rule: Rule = "lru", seed: np.random.SeedSequence | int = 0
 ) -> Iterator[npt.NDArray]:
     """Play a trace that comes in parts, in memory that does not grow with their number.
 
@@ -298,7 +302,7 @@ def _channels(server: Server) -> npt.NDArray:
     return channels
 
 
-def _package_records(server: Server, models: ServedModels, seed: int) -> tuple[npt.NDArray, npt.NDArray]:
+def _package_records(server: Server, models: ServedModels, seed: np.random.SeedSequence | int) -> tuple[npt.NDArray, npt.NDArray]:
     """The records that ranks of the package read, as the paper's loop begins with them: MODEL (I + 1,) and SERVER (1,)."""
     c, size = models.catalogue, len(models)
     records, machine = np.zeros(size + 1, MODEL), np.zeros(1, SERVER)
@@ -313,7 +317,7 @@ def _package_records(server: Server, models: ServedModels, seed: int) -> tuple[n
     records["share"][:size] = np.where(share > 0, share, 1e-12)
     records["popularity"][:size] = 1 / size
     records["place"][:size] = np.where(server.fits(models), ABSENT, ON_CLOUD)
-    machine["seed"] = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+    machine["seed"] = random_stream(seed).generate_state(1, np.uint64)
     for name, capacity in zip(("storage_gb", "gpu_memory_gb", "power_kw"), capacities, strict=True):
         machine[name] = capacity
     return records, machine
@@ -326,7 +330,9 @@ def _load_pinned(state: State, models: ServedModels) -> None:
     there = pinned | models.on_disk.astype(bool)
     size_gb = models.catalogue.size_gb
     if size_gb[there].sum() > state.server["storage_gb"][0]:
-        raise InputError(f"the files on disk from the start take {size_gb[there].sum():g} GB; the disk has {state.server['storage_gb'][0]:g} GB")
+        raise InputError(
+            f"the files on disk from the start take {size_gb[there].sum():g} GB; the disk has {state.server['storage_gb'][0]:g} GB"
+        )
     state.units["has_file"], state.units["pinned"] = there, pinned
     state.server["storage_gb"] -= size_gb[there].sum()
     for index in np.flatnonzero(pinned):

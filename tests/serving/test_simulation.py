@@ -93,7 +93,9 @@ def test_pins_that_leave_no_room_are_refused_by_name():
 
 def test_a_pinned_model_is_there_and_stays():
     run = serve(Server(gpu_memory_gb=8), models(3, pinned=[1, 0, 0], ttl_s=1.0), arrivals((0, 0), (50, 1), (60, 2), (100, 0)))
-    assert run.wait_s[[0, 3]].tolist() == [0.0, 0.0] and 0 not in {model for _, model in happened(run, EVICT) + happened(run, EXPIRE)}
+    assert run.wait_s[[0, 3]].tolist() == [0.0, 0.0] and 0 not in {
+        model for _, model in happened(run, EVICT) + happened(run, EXPIRE)
+    }
 
 
 def test_a_model_that_does_not_fit_is_served_by_the_cloud():
@@ -219,9 +221,7 @@ def test_parts_give_what_the_whole_gives():
     whole = Arrivals(np.cumsum(rng.exponential(2.0, 500)), rng.integers(0, 8, 500), rng.exponential(1.0, 500))
     eight, server = models(8, load=0.5), Server(gpu_memory_gb=12)
     cut = [0, 1, 2, 50, 400, 400, 500]
-    parts = [
-        Arrivals(whole.time_s[a:b], whole.model[a:b], whole.service_s[a:b]) for a, b in zip(cut[:-1], cut[1:], strict=True)
-    ]
+    parts = [Arrivals(whole.time_s[a:b], whole.model[a:b], whole.service_s[a:b]) for a, b in zip(cut[:-1], cut[1:], strict=True)]
     served = np.concatenate(list(serve_parts(server, eight, parts)))
     assert (served[np.argsort(served["request"])] == serve(server, eight, whole).requests).all()
 
