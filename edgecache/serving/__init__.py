@@ -3,19 +3,19 @@
 For operators, apart from the paper: nothing imports this room but `cli`, and none of it is a switch of `Scenario`. `serve` plays a
 timed trace on a `Server` that offers `ServedModels`; `serve_parts` does so for a trace that is larger than memory.
 
-    models                 the server's limits, its models, the requests
+    models, arrivals       the server's limits, its models, the requests
     simulation             play a trace, as a whole or in parts
     rules                  who must leave: the rules of deployed servers, besides every eviction policy of the package
 
-and, compiled: state (the records), events (the clock), requests (those that wait and are served), room (who must leave), loading
-(lines, fetches, loads), event_loop. How it works, and why nobody waits for ever:
+and, compiled: state (the records), start (before the first request), events (the clock), residence, requests, room (who leaves),
+loading (lines, fetches, loads), event_loop. How it works, and why nobody waits for ever:
 
-- A model stands in line for room on disk, is fetched over the link, stands in line for GPU memory, and is loaded. Requests for it wait
-  meanwhile, and share its load (delayed hits). It then serves `parallel` of them at once, in the order of arrival.
-- Only the first in a line takes room, so a small model does not overtake a large one. Lines are ordered by priority, then by the age of
-  the oldest request.
-- Idle models leave first, lowest rank first. Where they do not suffice, busy ones are told to leave: they serve the requests that came
-  before the one that waits for room, and go. Their later requests stand in line again. Loading models never leave.
+- A model stands in line for room on disk, is fetched over the link, stands in line for GPU memory, and is loaded. Requests for it
+  wait meanwhile, and share its load (delayed hits). It then serves `parallel` of them at once, in the order of arrival.
+- Only the first in a line takes room, so a small model does not overtake a large one. Lines are ordered by priority, then by the
+  age of the oldest request.
+- Idle models leave first, lowest rank first. Where they do not suffice, busy ones are told to leave: they serve the requests that
+  came before the one that waits for room, and go. Their later requests stand in line again. Loading models never leave.
 
 To add a rule, write a function of a model, its unit and the time, and add a row to `rules.SERVER_RULES`.
 """

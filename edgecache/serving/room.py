@@ -1,15 +1,18 @@
 """Compiled: who must leave so that a model finds room, in GPU memory and on disk.
 
-Idle models leave first, the lowest rank before others. Where they do not suffice, busy ones are told to leave: they serve the requests
-that came before the one that waits, and go; where others have become idle meanwhile and suffice, they stay. Loading models, pinned ones and bases in use stay. So the first in the line for GPU
-memory waits for nothing but services and loads that end by themselves, the first in the line for disk waits at most for the line for
-GPU memory, and everybody else waits for the first of a line: nobody waits in a circle.
+Idle models leave first, the lowest rank before others. Where they do not suffice, busy ones are told to leave: they serve the
+requests that came before the one that waits, and go; where others become idle meanwhile and suffice, they stay. Loading models,
+pinned ones and bases in use never leave.
+
+So the first in the line for GPU memory waits for nothing but services and loads, which end by themselves. The first in the line for
+disk waits at most for the line for GPU memory. Everybody else waits for the first of a line. Nobody waits in a circle.
 """
 
 import numpy as np
 from numba import njit
 
-from .requests import delete_file, serve_waiting, unload
+from .requests import serve_waiting
+from .residence import delete_file, unload
 from .state import AWAY, EVICT, LOADED, NEEDS_FILE, NEEDS_LOADER, NEEDS_ROOM, NEVER, QUEUE_ORDER, SERVER_RULE
 
 _SLACK = 1e-9  # of room, for rounding
@@ -145,7 +148,7 @@ def make_room(state, index, rank, rule):
 
 @njit(cache=True)
 def _idle_file(state, index, rank, rule):
-    """Find the file of the lowest rank among models that wait for nothing but a file, the least recently requested of equal ones; -1 if there is none."""
+    """Find the file of the lowest rank that may go, the least recently requested of equal ones; -1 if there is none."""
     base = state.units[index].base
     best, lowest = -1, np.inf
     for other in range(state.units.size):

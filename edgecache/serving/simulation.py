@@ -7,36 +7,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..demand import Trace, random_stream
+from ..demand import Trace
 from ..errors import InputError, PolicyError
 from ..policies import find_policy
-from ..policies.contract import ABSENT, DEPLOYED, MODEL, ON_CLOUD, SERVER
 from ..policies.ranks import EvictionPolicy, constant_rank
+from .arrivals import Arrivals
 from .event_loop import play
-from .models import Arrivals, ServedModels, Server
+from .models import ServedModels, Server
 from .rules import ServerRule, no_rule
-from .state import (
-    ASK,
-    CHANNEL,
-    EVENT,
-    LOADED,
-    LOGGED,
-    NEVER,
-    NOT_A_RANK,
-    PACKAGE_RANK,
-    POOL,
-    QUEUE_ORDER,
-    SERVED,
-    SERVER_RULE,
-    UNIT,
-    WORLD,
-    State,
-)
+from .start import start_state
+from .state import ASK, EVENT, NOT_A_RANK, POOL, SERVED
 
 Rule = str | EvictionPolicy | ServerRule
 _NOTHING = np.empty(0, dtype=np.int64)
 _NOTHING.flags.writeable = False
-_COUNT = 2**62  # for "no limit" of a count
 
 
 class Play:
@@ -71,11 +55,7 @@ class Play:
     ):
         self.server, self.models, self.rule = server, models, _found(rule)
         self.first, self.ended = 0, False
-        units, world, channels = _units(models), _world(server, self.rule), _channels(server)
-        records, machine = _package_records(server, models, seed)
-        parts = [np.zeros(size, kind) for size, kind in ((0, EVENT), (0, POOL), (0, SERVED), (log, LOGGED))]
-        self.state = State(records, machine, units, world, channels, *parts)
-        _load_pinned(self.state, models)
+        self.state = start_state(server, models, self.rule, seed, log)
 
     def feed(self, arrivals: Arrivals, last: bool = False, following: npt.NDArray[np.int64] = _NOTHING) -> npt.NDArray:
         """Play on through these requests.
@@ -102,7 +82,8 @@ class Play:
             raise InputError(f"a request arrives at {arrivals.time_s[0]:g} s, before the last one of the part before")
         self._grow(len(arrivals))
         state, world = self.state, self.state.world
-        rank, rule = constant_rank, no_rule
+        rank: Any = constant_rank
+        rule: Any = no_rule
         if isinstance(self.rule, EvictionPolicy):
             rank = self.rule.rank or constant_rank
         else:
@@ -259,90 +240,3 @@ def _found(rule: Any) -> EvictionPolicy | ServerRule:
     if isinstance(policy, EvictionPolicy):
         return policy
     raise InputError(f"policy {policy.name!r} plans whole deployments; serve takes an eviction policy or the rule of a server")
-
-
-def _units(models: ServedModels) -> npt.NDArray:
-    """The models before the first request, UNIT (I,)."""
-    units = np.zeros(len(models), UNIT)
-    for name in ("parallel", "ttl_s", "priority", "batch", "batch_wait_s", "batch_cost", "read_gb", "weight", "pinned", "base"):
-        units[name] = getattr(models, name)
-    units["start_s"] = units["load_s"] = models.catalogue.io_delay_s
-    units["first"] = units["last"] = -1
-    units["cutoff"] = NEVER
-    for adapter in np.flatnonzero(models.base >= 0):  # a base stands in lines where the foremost of its adapters does
-        base = models.base[adapter]
-        units["priority"][base] = min(units["priority"][base], units["priority"][adapter])
-    for name in ("fetch_from", "fetch_to", "load_from", "load_to"):
-        units[name] = -np.inf
-    return units
-
-
-def _world(server: Server, rule: EvictionPolicy | ServerRule) -> npt.NDArray:
-    """The server before the first request, WORLD (1,)."""
-    world = np.zeros(1, WORLD)
-    limits = {"fetch_slots": "fetches_at_once", "load_slots": "loads_at_once", "most_resident": "most_loaded"}
-    for name, limit in (*limits.items(), ("cloud_queue", "cloud_queue")):
-        value = getattr(server, limit)
-        world[name] = _COUNT if value == np.inf else int(value)
-    for name in ("one_tier", "cloud_cold", "cloud_after_s", "cloud_delay_s"):
-        world[name] = getattr(server, name)
-    world["next_transfer"] = np.inf
-    if isinstance(rule, ServerRule):
-        world["victims"], world["by_request"] = (QUEUE_ORDER if rule.rank is no_rule else SERVER_RULE), 1
-    else:
-        world["victims"], world["by_request"] = (PACKAGE_RANK if rule.rank else QUEUE_ORDER), rule.queue == "request"
-    return world
-
-
-def _channels(server: Server) -> npt.NDArray:
-    """Link, disk and bus, idle, CHANNEL (3,)."""
-    channels = np.zeros(3, CHANNEL)
-    channels["rate"] = server.link_gbps / 8, server.disk_gb_per_s, server.bus_gb_per_s
-    channels["next"], channels["job"] = np.inf, -1
-    return channels
-
-
-def _package_records(server: Server, models: ServedModels, seed: np.random.SeedSequence | int) -> tuple[npt.NDArray, npt.NDArray]:
-    """The records that ranks of the package read, as the paper's loop begins with them: MODEL (I + 1,) and SERVER (1,)."""
-    c, size = models.catalogue, len(models)
-    records, machine = np.zeros(size + 1, MODEL), np.zeros(1, SERVER)
-    records["index"] = np.arange(size + 1)
-    records["ahead"][size] = records["behind"][size] = size
-    for feature in ("size_gb", "gpu_memory_gb", "power_kw", "io_delay_s", "inference_delay_s"):
-        records[feature][:size] = getattr(c, feature)
-    fetch = 8 * c.size_gb / server.link_gbps + c.io_delay_s
-    records["fetch_delay_s"][:size] = fetch
-    capacities = np.array([server.disk_gb, server.gpu_memory_gb, server.power_budget_kw])
-    share = (c.needs / capacities[:, None]).max(axis=0)
-    records["share"][:size] = np.where(share > 0, share, 1e-12)
-    records["popularity"][:size] = 1 / size
-    records["place"][:size] = np.where(server.fits(models), ABSENT, ON_CLOUD)
-    machine["seed"] = random_stream(seed).generate_state(1, np.uint64)
-    for name, capacity in zip(("storage_gb", "gpu_memory_gb", "power_kw"), capacities, strict=True):
-        machine[name] = capacity
-    return records, machine
-
-
-def _load_pinned(state: State, models: ServedModels) -> None:
-    """Put the pinned models, with their bases, into memory, and files that are there from the start on disk."""
-    pinned = models.pinned.astype(bool)
-    pinned[models.base[pinned & (models.base >= 0)]] = True
-    there = pinned | models.on_disk.astype(bool)
-    size_gb = models.catalogue.size_gb
-    if size_gb[there].sum() > state.server["storage_gb"][0]:
-        raise InputError(
-            f"the files on disk from the start take {size_gb[there].sum():g} GB; the disk has {state.server['storage_gb'][0]:g} GB"
-        )
-    state.units["has_file"], state.units["pinned"] = there, pinned
-    state.server["storage_gb"] -= size_gb[there].sum()
-    for index in np.flatnonzero(pinned):
-        hold_pinned(state, index)
-
-
-def hold_pinned(state: State, index: int) -> None:
-    """Load a pinned model before the first request."""
-    from .requests import hold_base_file, hold_memory
-
-    hold_base_file(state, index)
-    hold_memory(state, index)
-    state.units["stage"][index] = LOADED

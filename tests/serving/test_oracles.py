@@ -10,7 +10,8 @@ from edgecache.policies.ranks import EVICTION_POLICIES
 from edgecache.results import CLOUD as PAPER_CLOUD
 from edgecache.results import HIT as PAPER_HIT
 from edgecache.results import MISS as PAPER_MISS
-from edgecache.serving.models import Arrivals, ServedModels, Server, drawn_service_times
+from edgecache.serving.arrivals import Arrivals, drawn_service_times
+from edgecache.serving.models import ServedModels, Server
 from edgecache.serving.simulation import serve
 from edgecache.serving.state import CLOUD, EVICT, HIT, MISS
 
@@ -104,7 +105,7 @@ def ciw_delays(times, classes, stages, servers, priorities):
         arrival_distributions={name: [Listed(inter[name]), *[None] * (nodes - 1)] for name in names},
         service_distributions={name: [Carried(node) for node in range(nodes)] for name in names},
         number_of_servers=servers,
-        routing={name: route for name in names},
+        routing=dict.fromkeys(names, route),
         priority_classes=dict(zip(names, priorities, strict=True)),
     )
     simulation = ciw.Simulation(network)

@@ -1,10 +1,13 @@
 """The event simulation against cases worked by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from edgecache import Catalogue, InputError
-from edgecache.serving.models import Arrivals, ServedModels, Server
+from edgecache.serving.arrivals import Arrivals
+from edgecache.serving.models import ServedModels, Server
 from edgecache.serving.simulation import Play, serve, serve_parts
 from edgecache.serving.state import CLOUD, DELAYED, DELETE, EVICT, EXPIRE, FETCH, HIT, LOAD, MISS
 
@@ -86,7 +89,7 @@ def test_pins_that_leave_no_room_are_refused_by_name():
     large = models(2, memory=[2.4, 22.5], pinned=[1, 0])
     with pytest.raises(InputError, match=r"pinned models take 2.4 GB of GPU memory .*'b' \(22.5 GB .*can never be loaded"):
         serve(Server(gpu_memory_gb=24), large, arrivals((0, 1)))
-    with pytest.raises(InputError, match="pinned models take 24.9 GB of GPU memory"):
+    with pytest.raises(InputError, match=r"pinned models take 24\.9 GB of GPU memory"):
         serve(Server(gpu_memory_gb=24), models(2, memory=[2.4, 22.5], pinned=1), arrivals((0, 1)))
     serve(Server(gpu_memory_gb=24.9), large, arrivals((0, 1)))
 
@@ -221,7 +224,7 @@ def test_parts_give_what_the_whole_gives():
     whole = Arrivals(np.cumsum(rng.exponential(2.0, 500)), rng.integers(0, 8, 500), rng.exponential(1.0, 500))
     eight, server = models(8, load=0.5), Server(gpu_memory_gb=12)
     cut = [0, 1, 2, 50, 400, 400, 500]
-    parts = [Arrivals(whole.time_s[a:b], whole.model[a:b], whole.service_s[a:b]) for a, b in zip(cut[:-1], cut[1:], strict=True)]
+    parts = [Arrivals(whole.time_s[a:b], whole.model[a:b], whole.service_s[a:b]) for a, b in itertools.pairwise(cut)]
     served = np.concatenate(list(serve_parts(server, eight, parts)))
     assert (served[np.argsort(served["request"])] == serve(server, eight, whole).requests).all()
 
