@@ -5,9 +5,10 @@ timed trace on a `Server` that offers `ServedModels`; `serve_parts` does so for 
 
     models, arrivals       the server's limits, its models, the requests
     simulation             play a trace, as a whole or in parts
+    waits, server_use      what users waited, with intervals; what the server used
     rules                  who must leave: the rules of deployed servers, besides every eviction policy of the package
 
-and, compiled: state (the records), start (before the first request), events (the clock), residence, requests, room (who leaves),
+and, compiled: state (the records), start (before the first request), events (the clock), memory, requests, room (who leaves),
 loading (lines, fetches, loads), event_loop. How it works, and why nobody waits for ever:
 
 - A model stands in line for room on disk, is fetched over the link, stands in line for GPU memory, and is loaded. Requests for it
@@ -19,3 +20,28 @@ loading (lines, fetches, loads), event_loop. How it works, and why nobody waits 
 
 To add a rule, write a function of a model, its unit and the time, and add a row to `rules.SERVER_RULES`.
 """
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {  # module: its public names, loaded on first use
+    "arrivals": ("Arrivals", "drawn_service_times"),
+    "models": ("ServedModels", "Server"),
+    "rules": ("ServerRule",),
+    "server_use": ("Usage", "residence", "usage"),
+    "simulation": ("Play", "ServingRun", "serve", "serve_parts"),
+    "waits": ("Waits", "waits_of_replications"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605, a list of the names above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

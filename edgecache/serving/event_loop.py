@@ -10,8 +10,8 @@ from numba import njit, types
 from ..policies.contract import ON_CLOUD, RANK_TYPE
 from .events import end_transfer, pop_event, push_event
 from .loading import end_copy, end_fetch, end_load, end_read, leave_line, settle
+from .memory import note_use, unload, want
 from .requests import begin_service, end_service, join_waiting, new_record, pop_waiting, report, serve_waiting
-from .residence import note_use, unload, want
 from .state import (
     ASK,
     AWAY,

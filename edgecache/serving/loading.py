@@ -4,8 +4,8 @@ import numpy as np
 from numba import njit
 
 from .events import begin_transfer, push_event
+from .memory import go_away, hold_base_file, hold_memory, log_event
 from .requests import serve_waiting
-from .residence import go_away, hold_base_file, hold_memory, log_event
 from .room import first_in_line, make_disk_room, make_room
 from .state import (
     ASK,

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from .events import push_event
-from .residence import arm_time_out, unload
+from .memory import arm_time_out, unload
 from .state import BATCH, CLOUD, DONE, EVICT, NEVER, PATIENCE
 
 

@@ -11,8 +11,8 @@ disk waits at most for the line for GPU memory. Everybody else waits for the fir
 import numpy as np
 from numba import njit
 
+from .memory import delete_file, unload
 from .requests import serve_waiting
-from .residence import delete_file, unload
 from .state import AWAY, EVICT, LOADED, NEEDS_FILE, NEEDS_LOADER, NEEDS_ROOM, NEVER, QUEUE_ORDER, SERVER_RULE
 
 _SLACK = 1e-9  # of room, for rounding

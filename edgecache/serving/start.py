@@ -7,8 +7,8 @@ from ..demand import random_stream
 from ..errors import InputError
 from ..policies.contract import ABSENT, MODEL, ON_CLOUD, SERVER
 from ..policies.ranks import EvictionPolicy
+from .memory import hold_base_file, hold_memory
 from .models import ServedModels, Server
-from .residence import hold_base_file, hold_memory
 from .rules import ServerRule, no_rule
 from .state import (
     CHANNEL,
