@@ -7,6 +7,9 @@ timed trace on a `Server` that offers `ServedModels`; `serve_parts` does so for 
     simulation             play a trace, as a whole or in parts
     waits, server_use      what users waited, with intervals; what the server used
     rules                  who must leave: the rules of deployed servers, besides every eviction policy of the package
+    choosers               rules that choose the whole set that stays: llama-swap's groups and solver, the planners of the package
+    time_outs              how long to keep an idle model
+    wait_bounds            the least mean wait that memory allows any rule
 
 and, compiled: state (the records), start (before the first request), events (the clock), memory, requests, room (who leaves),
 loading (lines, fetches, loads), event_loop. How it works, and why nobody waits for ever:
@@ -26,10 +29,20 @@ from typing import Any
 
 _MODULES = {  # module: its public names, loaded on first use
     "arrivals": ("Arrivals", "drawn_service_times"),
+    "choosers": ("PlannedServing", "SwapGroup", "SwapGroups", "SwapSets"),
     "models": ("ServedModels", "Server"),
-    "rules": ("ServerRule",),
+    "rules": ("SERVER_RULES", "ServerRule", "with_defaults"),
     "server_use": ("Usage", "residence", "usage"),
     "simulation": ("Play", "ServingRun", "serve", "serve_parts"),
+    "time_outs": (
+        "hazard_time_out",
+        "idle_gaps",
+        "keep_alive_cost",
+        "least_keep_alive_cost",
+        "rent_or_buy_time_out",
+        "time_outs_of",
+    ),
+    "wait_bounds": ("least_mean_wait",),
     "waits": ("Waits", "waits_of_replications"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

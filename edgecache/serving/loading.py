@@ -40,21 +40,33 @@ def settle(state, rank, rule):
             _serve_disk_line(state, rank, rule)
         while world.need_link > 0 and world.fetching < world.fetch_slots:
             _begin_fetch(state, first_in_line(state, NEEDS_LINK))
-        while world.need_room > 0:
-            index = first_in_line(state, NEEDS_ROOM)
-            if index < 0:
-                break
-            if world.asks and not state.units[index].answered:
-                world.asked, world.dirty = index, 1
-                return ASK
-            if not make_room(state, index, rank, rule):
-                break
-            _grant_room(state, index)
+        if world.need_room > 0 and _serve_memory_line(state, rank, rule) == ASK:
+            return ASK
         while world.need_loader > 0 and world.loading < world.load_slots:
             index = first_in_line(state, NEEDS_LOADER)
             if index < 0:
                 break
             _begin_load(state, index)
+    return FINISHED
+
+
+@njit(cache=True)
+def _serve_memory_line(state, rank, rule):
+    """Give GPU memory to the first in line as long as there is room or can be made. Returns ASK where a planner must decide."""
+    world = state.world[0]
+    while world.need_room > 0:
+        index = first_in_line(state, NEEDS_ROOM)
+        if index < 0:
+            return FINISHED
+        if world.asks and not state.units[index].answered:
+            world.asked, world.dirty = index, 1
+            return ASK
+        if not make_room(state, index, rank, rule):
+            return FINISHED
+        _grant_room(state, index)
+        if world.asks:  # what was decided for others was decided before this
+            for other in range(state.units.size):
+                state.units[other].answered = 0
     return FINISHED
 
 

@@ -99,7 +99,7 @@ def go_away(state, index):
     unit = state.units[index]
     if unit.base >= 0 and unit.stage != NEEDS_FILE:
         state.units[unit.base].file_users -= 1
-    unit.stage, unit.cutoff, unit.wanted = AWAY, NEVER, 0
+    unit.stage, unit.cutoff, unit.wanted, unit.chosen = AWAY, NEVER, 0, 0
 
 
 @njit(cache=True)

@@ -1,6 +1,6 @@
 """What an operator's server serves: its models and its limits."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -123,6 +123,12 @@ class ServedModels:
         base.flags.writeable = False
         return base
 
+    def vary(self, **changes: Any) -> "ServedModels":
+        """The same models with some settings changed."""
+        services = self.catalogue.services
+        bases = {services[adapter]: services[self.base[adapter]] for adapter in np.flatnonzero(self.base >= 0)}
+        return replace(self, **({"base": bases} | changes))
+
     @cached_property
     def memory_gb(self) -> Floats:
         """GPU memory that each model takes together with its base, (I,)."""
@@ -222,6 +228,11 @@ class Server:
             if name in least and value != np.inf and value != round(value):
                 raise InputError(f"{name} is {value!r}; it must be a whole number")
             object.__setattr__(self, name, float(value))
+
+    def load_s(self, models: ServedModels) -> Floats:
+        """How long each load takes on a server that does nothing else, s, (I,)."""
+        read = models.read_gb / self.disk_gb_per_s + models.read_gb / self.bus_gb_per_s
+        return models.catalogue.io_delay_s + read
 
     def fits(self, models: ServedModels) -> npt.NDArray[np.bool_]:
         """Which models the server can hold beside those that are pinned, (I,).

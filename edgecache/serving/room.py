@@ -73,16 +73,17 @@ def _drain(state, index, ticket):
 
 @njit(cache=True)
 def _carry_out(state, head):
-    """Let the models go that a planner has chosen to, in favour of the first in line."""
-    priority, ticket = state.units[head].priority, state.units[head].ticket
+    """Let the models go that a planner has chosen to, in favour of the first in line. Returns whether they have all gone."""
+    gone = True
     for index in range(state.units.size):
         unit = state.units[index]
         if unit.chosen:
-            unit.chosen = 0
             if _may_leave(unit, False, False):
                 unload(state, index, EVICT)
-            elif _may_leave(unit, True, False) and unit.priority >= priority:
-                _drain(state, index, ticket)
+            elif _may_leave(unit, True, False):
+                _drain(state, index, state.units[head].ticket)
+            gone = gone and not unit.chosen
+    return gone
 
 
 @njit(cache=True)
@@ -128,7 +129,8 @@ def make_room(state, index, rank, rule):
         memory_gb += state.models[base].gpu_memory_gb
         power_kw += state.models[base].power_kw
         count += 1
-    _carry_out(state, index)
+    if state.world[0].asks and not _carry_out(state, index):
+        return False
     while _lacks(state, memory_gb, power_kw, count):
         leaving = not _would_lack(state, index, memory_gb, power_kw, count, True)
         if leaving and _would_lack(state, index, memory_gb, power_kw, count, False):

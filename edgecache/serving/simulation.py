@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ..demand import Trace
-from ..errors import InputError, PolicyError
-from ..policies import find_policy
+from ..errors import InputError, PolicyError, unknown
+from ..policies import POLICIES, find_policy
 from ..policies.ranks import EvictionPolicy, constant_rank
 from .arrivals import Arrivals
 from .event_loop import play
 from .models import ServedModels, Server
-from .rules import ServerRule, no_rule
+from .rules import SERVER_RULES, Chooser, ServerRule, no_rule
 from .start import start_state
-from .state import ASK, EVENT, NOT_A_RANK, POOL, SERVED
+from .state import ASK, EVENT, NEEDS_LOADER, NOT_A_RANK, POOL, SERVED
 
-Rule = str | EvictionPolicy | ServerRule
+Rule = str | EvictionPolicy | ServerRule | Chooser
 _NOTHING = np.empty(0, dtype=np.int64)
 _NOTHING.flags.writeable = False
 
@@ -34,8 +34,9 @@ class Play:
         Its limits.
     models : ServedModels
         What it serves.
-    rule : str, EvictionPolicy or ServerRule
-        Who must leave where room is needed: any eviction policy of the package, or the rule of a deployed server.
+    rule : str, EvictionPolicy, ServerRule or Chooser
+        Who must leave where room is needed: any eviction policy of the package, the rule of a deployed server, or an object that
+        chooses the whole set that stays.
     seed : SeedSequence or int
         Of the policy `random`.
     log : int
@@ -54,6 +55,8 @@ class Play:
         self, server: Server, models: ServedModels, rule: Rule = "lru", seed: np.random.SeedSequence | int = 0, log: int = 0
     ):
         self.server, self.models, self.rule = server, models, _found(rule)
+        if isinstance(self.rule, Chooser) and (models.priority != models.priority[0]).any():
+            raise InputError(f"{self.rule.name!r} chooses whole sets and knows no priorities; give all models the same")
         self.first, self.ended = 0, False
         self.state = start_state(server, models, self.rule, seed, log)
 
@@ -86,12 +89,13 @@ class Play:
         rule: Any = no_rule
         if isinstance(self.rule, EvictionPolicy):
             rank = self.rule.rank or constant_rank
-        else:
+        elif isinstance(self.rule, ServerRule):
             rule = self.rule.rank
-        ended = play(arrivals.time_s, arrivals.model, arrivals.service_s, following, self.first, state, last, rank, rule)
+        requests = (arrivals.time_s, arrivals.model, arrivals.service_s, following, self.first)
+        while (ended := play(*requests, state, last, rank, rule)) == ASK:
+            self._answer()
         if ended == NOT_A_RANK:
             raise PolicyError(f"policy {self.rule.name!r}, second {world['now'][0]:g}: a rank is not a number (NaN)")
-        assert ended != ASK
         self.first += len(arrivals)
         self.ended = last
         if last and world["in_flight"][0]:
@@ -99,6 +103,17 @@ class Play:
         served = state.out[: world["reported"][0]].copy()
         world["reported"] = 0
         return served
+
+    def _answer(self) -> None:
+        """Ask the chooser which models stay, and mark the others."""
+        state, asked = self.state, int(self.state.world["asked"][0])
+        loaded = state.units["stage"] >= NEEDS_LOADER
+        kept = self.rule.choose(asked, loaded.copy(), state.models["requests"][:-1])  # type: ignore[union-attr]  # a Chooser
+        base = self.models.base
+        needed = np.zeros_like(loaded)
+        needed[base[kept & (base >= 0)]] = True  # the base of a model that stays cannot leave
+        state.units["chosen"] = loaded & ~kept & ~needed & ~self.models.pinned.astype(bool)
+        state.units["answered"][asked] = 1
 
     def _grow(self, coming: int) -> None:
         """Make room for the requests in flight and those that come, and for their events."""
@@ -140,7 +155,7 @@ class ServingRun:
 
     server: Server
     models: ServedModels
-    rule: EvictionPolicy | ServerRule
+    rule: EvictionPolicy | ServerRule | Chooser
     requests: npt.NDArray
     events: npt.NDArray
     play: Play
@@ -169,8 +184,8 @@ def serve(
         What it serves.
     arrivals : Arrivals
         The requests.
-    rule : str, EvictionPolicy or ServerRule
-        Who must leave where room is needed.
+    rule : str, EvictionPolicy, ServerRule or Chooser
+        Who must leave where room is needed; see `Play`.
     seed : SeedSequence or int
         Of the policy `random`.
 
@@ -232,11 +247,17 @@ def serve_parts(
     yield play.feed(Arrivals([], [], []), last=True)
 
 
-def _found(rule: Any) -> EvictionPolicy | ServerRule:
+def _found(rule: Any) -> EvictionPolicy | ServerRule | Chooser:
     """The rule of that name, or the rule itself."""
-    if isinstance(rule, ServerRule):
+    if isinstance(rule, ServerRule) or (isinstance(rule, Chooser) and not isinstance(rule, type)):
         return rule
+    if isinstance(rule, str) and rule not in POLICIES:
+        if rule in SERVER_RULES:
+            return SERVER_RULES[rule]
+        raise unknown("rule", rule, (*POLICIES, *SERVER_RULES))
     policy = find_policy(rule)
     if isinstance(policy, EvictionPolicy):
         return policy
-    raise InputError(f"policy {policy.name!r} plans whole deployments; serve takes an eviction policy or the rule of a server")
+    raise InputError(
+        f"policy {policy.name!r} plans whole deployments; give it as PlannedServing({policy.name!r}, server, models, arrivals)"
+    )

@@ -9,7 +9,7 @@ from ..policies.contract import ABSENT, MODEL, ON_CLOUD, SERVER
 from ..policies.ranks import EvictionPolicy
 from .memory import hold_base_file, hold_memory
 from .models import ServedModels, Server
-from .rules import ServerRule, no_rule
+from .rules import Chooser, ServerRule, no_rule
 from .state import (
     CHANNEL,
     EVENT,
@@ -30,22 +30,24 @@ _COUNT = 2**62  # for "no limit" of a count
 
 
 def start_state(
-    server: Server, models: ServedModels, rule: EvictionPolicy | ServerRule, seed: np.random.SeedSequence | int, log: int
+    server: Server, models: ServedModels, rule: EvictionPolicy | ServerRule | Chooser, seed: np.random.SeedSequence | int, log: int
 ) -> State:
     """The state before the first request, with room for so many rows of the log and none yet for requests."""
     records, machine = _package_records(server, models, seed)
     parts = [np.zeros(size, kind) for size, kind in ((0, EVENT), (0, POOL), (0, SERVED), (log, LOGGED))]
-    state = State(records, machine, _units(models), _world(server, rule), _channels(server), *parts)
+    state = State(records, machine, _units(server, models), _world(server, rule), _channels(server), *parts)
     _load_pinned(state, models)
     return state
 
 
-def _units(models: ServedModels) -> npt.NDArray:
+def _units(server: Server, models: ServedModels) -> npt.NDArray:
     """The models before the first request, UNIT (I,)."""
     units = np.zeros(len(models), UNIT)
     for name in ("parallel", "ttl_s", "priority", "batch", "batch_wait_s", "batch_cost", "read_gb", "weight", "pinned", "base"):
         units[name] = getattr(models, name)
-    units["start_s"] = units["load_s"] = models.catalogue.io_delay_s
+    units["start_s"] = models.catalogue.io_delay_s
+    units["name_order"] = np.argsort(np.argsort(models.catalogue.services))
+    units["load_s"] = server.load_s(models)
     units["first"] = units["last"] = -1
     units["cutoff"] = NEVER
     for adapter in np.flatnonzero(models.base >= 0):  # a base stands in lines where the foremost of its adapters does
@@ -56,7 +58,7 @@ def _units(models: ServedModels) -> npt.NDArray:
     return units
 
 
-def _world(server: Server, rule: EvictionPolicy | ServerRule) -> npt.NDArray:
+def _world(server: Server, rule: EvictionPolicy | ServerRule | Chooser) -> npt.NDArray:
     """The server before the first request, WORLD (1,)."""
     world = np.zeros(1, WORLD)
     limits = {"fetch_slots": "fetches_at_once", "load_slots": "loads_at_once", "most_resident": "most_loaded"}
@@ -66,7 +68,9 @@ def _world(server: Server, rule: EvictionPolicy | ServerRule) -> npt.NDArray:
     for name in ("one_tier", "cloud_cold", "cloud_after_s", "cloud_delay_s"):
         world[name] = getattr(server, name)
     world["next_transfer"] = np.inf
-    if isinstance(rule, ServerRule):
+    if isinstance(rule, Chooser):
+        world["victims"], world["by_request"], world["asks"] = QUEUE_ORDER, 1, 1
+    elif isinstance(rule, ServerRule):
         world["victims"], world["by_request"] = (QUEUE_ORDER if rule.rank is no_rule else SERVER_RULE), 1
     else:
         world["victims"], world["by_request"] = (PACKAGE_RANK if rule.rank else QUEUE_ORDER), rule.queue == "request"

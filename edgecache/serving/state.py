@@ -68,6 +68,7 @@ UNIT = np.dtype(
         ("start_s", np.float64),
         ("load_s", np.float64),  # on an idle server
         ("weight", np.float64),
+        ("name_order", np.float64),  # place of the name in alphabetical order
         ("tag", np.float64),  # where the channel's progress stands when it has finished
         ("idle_since", np.float64),
         ("held_since", np.float64),

@@ -240,7 +240,7 @@ def test_parts_must_ascend_and_end():
 
 
 def test_unknown_rules_and_models_are_refused():
-    with pytest.raises(InputError, match="unknown policy 'lfru'"):
+    with pytest.raises(InputError, match="unknown rule 'lfru'"):
         serve(Server(), models(), arrivals((0, 0)), "lfru")
     with pytest.raises(InputError, match="asks for model 3, but there are 1"):
         serve(Server(), models(), arrivals((0, 3)))
