@@ -3,13 +3,15 @@
 For operators, apart from the paper: nothing imports this room but `cli`, and none of it is a switch of `Scenario`. `serve` plays a
 timed trace on a `Server` that offers `ServedModels`; `serve_parts` does so for a trace that is larger than memory.
 
-    models, arrivals       the server's limits, its models, the requests
+    models, arrivals, logs the server's limits, its models, the requests, and their files
     simulation             play a trace, as a whole or in parts
     waits, server_use      what users waited, with intervals; what the server used
     rules                  who must leave: the rules of deployed servers, besides every eviction policy of the package
     choosers               rules that choose the whole set that stays: llama-swap's groups and solver, the planners of the package
     time_outs              how long to keep an idle model
     wait_bounds            the least mean wait that memory allows any rule
+    targets, planning      what to buy so that users wait no longer than a target
+    cards, exports         a table of GPU cards; files that configure deployed servers
 
 and, compiled: state (the records), start (before the first request), events (the clock), memory, requests, room (who leaves),
 loading (lines, fetches, loads), event_loop. How it works, and why nobody waits for ever:
@@ -29,11 +31,16 @@ from typing import Any
 
 _MODULES = {  # module: its public names, loaded on first use
     "arrivals": ("Arrivals", "drawn_service_times"),
+    "cards": ("Card", "read_cards"),
     "choosers": ("PlannedServing", "SwapGroup", "SwapGroups", "SwapSets"),
+    "logs": ("read_log",),
     "models": ("ServedModels", "Server"),
+    "exports": ("llama_swap_yaml", "ollama_json", "sets_that_fit"),
+    "planning": ("Plan", "plan_server"),
     "rules": ("SERVER_RULES", "ServerRule", "with_defaults"),
     "server_use": ("Usage", "residence", "usage"),
     "simulation": ("Play", "ServingRun", "serve", "serve_parts"),
+    "targets": ("Target", "halves"),
     "time_outs": (
         "hazard_time_out",
         "idle_gaps",

@@ -145,6 +145,18 @@ class Waits:
         low, high = np.quantile(statistic(self._weights), [tail, 1 - tail])
         return float(low), float(high)
 
+    def share_at_least(self, confidence: float = 0.95) -> float:
+        """The share within the target that is exceeded with that confidence, one-sided; NaN with fewer than two blocks."""
+        if self.blocks < 2:
+            return np.nan
+        degrees = self.blocks - 1
+        tail = stats.norm.cdf(np.sqrt(self.blocks / degrees) * stats.t.ppf(1 - confidence, degrees))
+        return float(np.quantile(self._shares(len(PARTS) + 1)(self._weights), tail))
+
+    def resampled_means(self, part: str) -> Floats:
+        """The mean of a part in each resample of the blocks: two `Waits` of the same blocks are resampled alike, (RESAMPLES,)."""
+        return self._means(part)(self._weights)
+
     def _means(self, part: str) -> Callable[[Floats], Floats]:
         """The mean under weights of the blocks (B, blocks)."""
         columns = {name: [number] for number, name in enumerate(PARTS)} | {"wait": [len(PARTS)], "delay": [3, len(PARTS)]}
