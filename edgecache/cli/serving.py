@@ -32,7 +32,7 @@ LOG_OPTIONS = (
     click.option("--ttl", "ttl_s", type=float, help="Idle time-out in seconds. Default: that of the rule, or never."),
     click.option("--pin", default="", metavar="NAMES", help="Models that are always loaded, comma-separated."),
     click.option("--slo", default="p95=10s", show_default=True, help="Target, such as p95=10s; also ms, min, h."),
-    click.option("--of", "measure", default="wait", show_default=True, help="What the target is about: wait, or delay with service."),
+    click.option("--of", "measure", default="wait", show_default=True, help="What the target limits: wait, or delay with service."),
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other limit of the server."),
     click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn service times."),
 )  # fmt: skip
@@ -62,6 +62,8 @@ def serve_sim(log: Path, rules: str, parallel: int, slo: str, measure: str, styl
 
     target = Target.spelt(slo, measure)
     arrivals, server, models = _read(log, parallel=parallel, **options)
+    if server.link_gbps == server.disk_gb == float("inf"):
+        models = models.vary(on_disk=True)
     rows: list[dict] = []
     for name in names(rules):
         run = serve(*_with_defaults(name, server, models), arrivals, name)
@@ -89,7 +91,7 @@ def serve_sim(log: Path, rules: str, parallel: int, slo: str, measure: str, styl
 @click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 def plan(log: Path, rule: str, slo: str, measure: str, cards: Path | None, export: str | None, out: Path | None, style: str,
          **options: Any) -> None:  # fmt: skip
-    """Find the least GPU memory, disk, link and parallelism that meet a target on both halves of a log.
+    """Find the least GPU memory, link, disk and parallelism that meet a target on both halves of a log.
 
     Limits such as --gpu-memory are the most that may be bought. The command prints the plan, what it does on either half with 95 %
     confidence, what one unit more of each resource would bring, and what each card would do.
@@ -119,7 +121,7 @@ def plan(log: Path, rule: str, slo: str, measure: str, cards: Path | None, expor
 
 def _read(
     log: Path, *, catalogue: Path | None, time: str, model: str, duration: str | None, mapping: str, service: str, seed: int,
-    ttl_s: float | None, pin: str, parallel: int, settings: tuple[str, ...], **limits: float,
+    ttl_s: float | None, pin: str, parallel: int, settings: tuple[str, ...], **limits: Any,
 ) -> tuple[Arrivals, Server, ServedModels]:  # fmt: skip
     """The log, the server and its models of a command's options."""
     from dataclasses import fields

@@ -32,8 +32,8 @@ def read_log(
     time, model, duration : str
         Columns: seconds or date and time; the model's name; seconds that the request ran. Without `duration` the catalogue's.
     mapping : str
-        `name`: models are called as in the catalogue. `rank`: the most requested model of the log is the first of the catalogue, and
-        so on; requests for models beyond the catalogue are left out.
+        `name`: models are called as in the catalogue. `rank`: the most requested model of the log is the first of the catalogue,
+        and so on; requests for models beyond the catalogue are left out.
     service : str
         How service times vary about the catalogue's: `fixed`, `exponential` or `lognormal`.
     seed : int

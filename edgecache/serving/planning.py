@@ -1,8 +1,8 @@
-"""What to buy: the least GPU memory, disk, link and parallelism that meet a target, and what one unit more of each would bring.
+"""What to buy: the least GPU memory, link, disk and parallelism that meet a target, and what one unit more of each would bring.
 
 The search goes one resource at a time, the others as large as they may be, then as small as they were found: the plan is the
 least in each resource given those before. It is made on the first half of the log and checked on the second; where it fails
-there, the resources rise together until it holds on both.
+there, one resource grows or, if that does not do, all of them, until it holds on both.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from .models import ServedModels, Server
 from .simulation import Rule
 from .targets import Target, Trial, halves
 
-RESOURCES = ("gpu_memory_gb", "disk_gb", "link_gbps", "parallel")
+RESOURCES = ("gpu_memory_gb", "link_gbps", "disk_gb", "parallel")  # in the order in which each is made as small as may be
 UNITS = {"gpu_memory_gb": "GB", "disk_gb": "GB", "link_gbps": "Gbit/s", "parallel": "place"}
 LINKS_GBPS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 40.0, 100.0)
 PLACES = (1, 2, 4, 8, 16)
@@ -132,11 +132,11 @@ def grids_of(models: ServedModels, server: Server, cards: Sequence[Card] = ()) -
     memory = sorted({card.memory_gb for card in cards}) or _sizes(
         models.memory_gb, models.catalogue.gpu_memory_gb, server.gpu_memory_gb
     )
-    link = [rate for rate in LINKS_GBPS if rate < server.link_gbps] + [server.link_gbps]
+    link = [rate for rate in LINKS_GBPS if rate < server.link_gbps] + [server.link_gbps] * bool(np.isfinite(server.link_gbps))
     return {
         "gpu_memory_gb": memory,
-        "disk_gb": _sizes(models.disk_gb, models.catalogue.size_gb, server.disk_gb),
         "link_gbps": link,
+        "disk_gb": _sizes(models.disk_gb, models.catalogue.size_gb, server.disk_gb),
         "parallel": [float(places) for places in PLACES],
     }
 
@@ -204,8 +204,7 @@ def plan_server(
     for name, grid in (candidates | {name: grids[name] for name in RESOURCES if name not in candidates}).items():
         needs[name] = _first_met(search, needs, name, grid) if name in candidates else search.least(needs, name, grid)
     while not search.met(needs, 1):
-        higher = {name: grid[min(grid.index(needs[name]) + 1, len(grid) - 1)] for name, grid in grids.items()}
-        needs = higher if higher != needs else dict(most)
+        needs = _raised(search, needs, grids)
     card = min((card for card in cards if card.memory_gb == needs["gpu_memory_gb"]), key=lambda card: card.price, default=None)
     table = _cards(search, needs, cards)
     return Plan(target, needs, *search.of(needs), _halves(search, needs), _prices(search, needs, grids), "", card, table)
@@ -222,6 +221,16 @@ def _cheapest_first(cards: Sequence[Card], grids: dict[str, list[float]]) -> dic
 def _first_met(search: _Search, needs: dict[str, float], name: str, grid: Sequence[float]) -> float:
     """The first of these sizes that meets the target on the first half; one of them does."""
     return next(size for size in grid if search.met(needs | {name: size}, 0))
+
+
+def _raised(search: _Search, needs: dict[str, float], grids: dict[str, list[float]]) -> dict[str, float]:
+    """More of one resource where that meets the target on both halves, the last one first; otherwise more of each."""
+    higher = {name: grid[min(grid.index(needs[name]) + 1, len(grid) - 1)] for name, grid in grids.items()}
+    for name in reversed(RESOURCES):
+        one = needs | {name: higher[name]}
+        if one != needs and search.met(one, 1) and search.met(one, 0):
+            return one
+    return higher if higher != needs else {name: grid[-1] for name, grid in grids.items()}
 
 
 def _halves(search: _Search, needs: dict[str, float]) -> pd.DataFrame:
