@@ -60,8 +60,8 @@ def test_serve_sim_prints_what_serve_returns(run, log):
 
 def test_serve_sim_takes_limits_pins_and_other_settings(run, log):
     code, out, _ = run(
-        "serve-sim", log, "--gpu-memory", "12", "--link", "1", "--disk", "100", "--ttl", "60", "--pin", "text_to_image", "--rules", "lru",
-        "--set", "cloud_cold=True", "--set", "cloud_delay_s=0.5", "--slo", "p90=1s", "--of", "delay", "--format", "csv",
+        "serve-sim", log, "--gpu-memory", "12", "--link", "1", "--disk", "100", "--ttl", "60", "--pin", "text_to_image",
+        "--rules", "lru", "--set", "cloud_cold=True", "--set", "cloud_delay_s=0.5", "--slo", "p90=1s", "--of", "delay", "--format", "csv",
     )  # fmt: skip
     table = pd.read_csv(io.StringIO(out)).set_index("rule")
     assert code == 0 and table.loc["lru", "cloud_share"] > 0.5 and table.loc["lru", "fetched_gb"] > 100
@@ -70,17 +70,17 @@ def test_serve_sim_takes_limits_pins_and_other_settings(run, log):
 
 def test_plan_prints_the_least_server_and_writes_a_configuration(run, log, tmp_path):
     file = tmp_path / "config.yaml"
-    arguments = ["plan", log, "--slo", "p80=30s", "--cards", EXAMPLE, "--ttl", "900"]
+    arguments = ["plan", log, "--slo", "p80=30s", "--cards", EXAMPLE, "--ttl", "86400"]
     code, out, err = run(*arguments, "--export", "llama-swap", "--out", file)
     assert (code, err) == (0, "") and out.startswith("Target: p80 of the wait at most 30 s, met on both halves")
     config = yaml.safe_load(file.read_text())
-    assert len(config["models"]) == 10 and config["models"]["text_to_image"]["ttl"] == 900
+    assert len(config["models"]) == 10 and config["models"]["text_to_image"]["ttl"] == 86400
     code, out, _ = run(*arguments, "--format", "json")
     plan = json.loads(out)
     assert code == 0 and plan["needs"]["gpu_memory_gb"] in {8, 16, 24, 32, 48} and plan["card"]
     assert [half["met"] for half in plan["halves"]] == [True, True] and len(plan["cards"]) == 6
     code, out, _ = run(*arguments, "--export", "ollama", "--format", "csv")
-    assert code == 0 and '"keep_alive": "900s"' in out and out.startswith("resource,unit,have,next,mean_s_per_unit")
+    assert code == 0 and '"keep_alive": "86400s"' in out and out.startswith("resource,unit,have,next,mean_s_per_unit")
 
 
 def test_a_target_that_nothing_meets_is_one_sentence(run, log):
