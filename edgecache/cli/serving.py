@@ -29,7 +29,8 @@ LOG_OPTIONS = (
     click.option("--gpu-memory", "gpu_memory_gb", type=float, default=float("inf"), help="GPU memory in GB. Default: no limit."),
     click.option("--disk", "disk_gb", type=float, default=float("inf"), help="Disk for models in GB. Default: no limit."),
     click.option("--link", "link_gbps", type=float, default=float("inf"), help="Link in Gbit/s. Default: files are there."),
-    click.option("--ttl", "ttl_s", type=float, help="Idle time-out in seconds. Default: that of the rule, or never."),
+    click.option("--ttl", metavar="SECONDS", help="Idle time-out; hazard or rent-or-buy choose it by model. Default: the rule's."),
+    click.option("--hold", type=float, default=0.001, show_default=True, help="Worth of a GB for a second, in s of waiting."),
     click.option("--pin", default="", metavar="NAMES", help="Models that are always loaded, comma-separated."),
     click.option("--slo", default="p95=10s", show_default=True, help="Target, such as p95=10s; also ms, min, h."),
     click.option("--of", "measure", default="wait", show_default=True, help="What the target limits: wait, or delay with service."),
@@ -121,7 +122,7 @@ def plan(log: Path, rule: str, slo: str, measure: str, cards: Path | None, expor
 
 def _read(
     log: Path, *, catalogue: Path | None, time: str, model: str, duration: str | None, mapping: str, service: str, seed: int,
-    ttl_s: float | None, pin: str, parallel: int, settings: tuple[str, ...], **limits: Any,
+    ttl: str | None, hold: float, pin: str, parallel: int, settings: tuple[str, ...], **limits: Any,
 ) -> tuple[Arrivals, Server, ServedModels]:  # fmt: skip
     """The log, the server and its models of a command's options."""
     from dataclasses import fields
@@ -140,10 +141,26 @@ def _read(
     for name in pinned:
         if name not in models_of.services:
             raise unknown("model of --pin", name, models_of.services)
-    models = ServedModels(
-        models_of, parallel=parallel, ttl_s=ttl_s, pinned=[service in pinned for service in models_of.services]
-    )  # fmt: skip
-    return read_log(log, models_of, time, model, duration, mapping, service, seed), server, models
+    models = ServedModels(models_of, parallel=parallel, pinned=[service in pinned for service in models_of.services])
+    arrivals = read_log(log, models_of, time, model, duration, mapping, service, seed)
+    return arrivals, server, models.vary(ttl_s=_time_outs(ttl, hold, server, models, arrivals))
+
+
+def _time_outs(ttl: str | None, hold: float, server: Server, models: ServedModels, arrivals: Arrivals) -> Any:
+    """Idle time-outs of the option --ttl: seconds, or chosen for the first half of the log."""
+    from ..serving.targets import halves
+    from ..serving.time_outs import time_outs_of
+
+    if ttl is None:
+        return None
+    if ttl in ("hazard", "rent-or-buy"):
+        if not 0 <= hold < float("inf"):
+            raise InputError(f"--hold is {hold!r}; it must be a number of at least 0")
+        return time_outs_of(server, models, halves(arrivals)[0], hold, ttl)
+    try:
+        return float(ttl)
+    except ValueError:
+        raise InputError(f"--ttl is {ttl!r}; it must be seconds, hazard or rent-or-buy") from None
 
 
 def _with_defaults(name: str, server: Server, models: ServedModels) -> tuple[Server, ServedModels]:

@@ -15,7 +15,26 @@ EXAMPLE = next((p for p in (_ROOT / "data/cards.csv", _ROOT.parent / "data/cards
 
 @dataclass(frozen=True)
 class Card:
-    """A GPU card: its memory (GB), price (in one currency for all cards) and power while it works (W)."""
+    """A GPU card.
+
+    Parameters
+    ----------
+    card : str
+        Its name.
+    memory_gb : float
+        GPU memory, GB.
+    price : float
+        Price, in one currency for all cards.
+    watts : float
+        Power while it works, W.
+    source : str
+        Where these stand.
+
+    Examples
+    --------
+    >>> Card("one", 8.0, 299.0, 115.0).memory_gb
+    8.0
+    """
 
     card: str
     memory_gb: float

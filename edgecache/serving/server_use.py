@@ -10,11 +10,30 @@ from .state import NEEDS_LOADER
 
 
 class Usage(NamedTuple):
-    """What a server used until now. `energy_kwh` = idle power x time + step x time with a model loaded + work."""
+    """What a server used until now.
 
-    hours: float  # from the start until the last event
-    gpu_hours: float  # with at least one model in GPU memory
-    busy_hours: float  # with at least one request running
+    Parameters
+    ----------
+    hours, gpu_hours, busy_hours : float
+        From the start to the last event; of these, with a model in GPU memory; and with a request running.
+    gpu_memory_gb_hours : float
+        GPU memory x time that models held.
+    energy_kwh : float
+        Idle power x time + step x time with a model in GPU memory + power of each model x time that it ran.
+    fetched_gb : float
+        Traffic on the link.
+    loads, evictions, time_outs : int
+        How often a model was loaded, made room for another, or was idle for too long.
+
+    Examples
+    --------
+    >>> Usage(24.0, 6.0, 1.0, 48.0, 3.5, 16.0, 9, 2, 7).gpu_hours
+    6.0
+    """
+
+    hours: float
+    gpu_hours: float
+    busy_hours: float
     gpu_memory_gb_hours: float
     energy_kwh: float
     fetched_gb: float

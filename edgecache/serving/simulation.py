@@ -12,6 +12,7 @@ from ..errors import InputError, PolicyError, unknown
 from ..policies import POLICIES, find_policy
 from ..policies.ranks import EvictionPolicy, constant_rank
 from .arrivals import Arrivals
+from .choosers import PlannedServing
 from .event_loop import play
 from .models import ServedModels, Server
 from .rules import SERVER_RULES, Chooser, ServerRule, no_rule
@@ -109,10 +110,9 @@ class Play:
         state, asked = self.state, int(self.state.world["asked"][0])
         loaded = state.units["stage"] >= NEEDS_LOADER
         kept = self.rule.choose(asked, loaded.copy(), state.models["requests"][:-1])  # type: ignore[union-attr]  # a Chooser
-        base = self.models.base
-        needed = np.zeros_like(loaded)
-        needed[base[kept & (base >= 0)]] = True  # the base of a model that stays cannot leave
-        state.units["chosen"] = loaded & ~kept & ~needed & ~self.models.pinned.astype(bool)
+        kept = kept | (state.units["pinned"] == 1)
+        kept[self.models.base[kept & (self.models.base >= 0)]] = True  # the base of a model that stays cannot leave
+        state.units["chosen"] = loaded & ~kept
         state.units["answered"][asked] = 1
 
     def _grow(self, coming: int) -> None:
@@ -185,7 +185,7 @@ def serve(
     arrivals : Arrivals
         The requests.
     rule : str, EvictionPolicy, ServerRule or Chooser
-        Who must leave where room is needed; see `Play`.
+        Who must leave where room is needed; see `Play`. A planner may be named too, and then plans for these arrivals.
     seed : SeedSequence or int
         Of the policy `random`.
 
@@ -207,6 +207,9 @@ def serve(
     >>> serve(Server(gpu_memory_gb=12), ServedModels(one), Arrivals([0, 1], [0, 0], [8, 8])).wait_s.tolist()
     [3.5, 10.5]
     """
+    planner = POLICIES.get(rule) if isinstance(rule, str) else None
+    if planner is not None and not isinstance(planner, EvictionPolicy):
+        rule = PlannedServing(planner, server, models, arrivals)
     play = Play(server, models, rule, seed, log=14 * len(arrivals) + 4 * len(models))
     following = _NOTHING
     if isinstance(play.rule, EvictionPolicy) and play.rule.offline:

@@ -53,8 +53,8 @@ class Waits:
     block_s: float = DAY_S
     slo_s: float = np.inf
     measure: str = "wait"
-    _sums: dict[int, Floats] = field(default_factory=dict)
-    _counts: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    _sums: dict[int, Floats] = field(default_factory=dict, init=False)
+    _counts: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.measure not in MEASURES:

@@ -61,11 +61,22 @@ def test_serve_sim_prints_what_serve_returns(run, log):
 def test_serve_sim_takes_limits_pins_and_other_settings(run, log):
     code, out, _ = run(
         "serve-sim", log, "--gpu-memory", "12", "--link", "1", "--disk", "100", "--ttl", "60", "--pin", "text_to_image",
-        "--rules", "lru", "--set", "cloud_cold=True", "--set", "cloud_delay_s=0.5", "--slo", "p90=1s", "--of", "delay", "--format", "csv",
+        "--rules", "lru", "--set", "cloud_cold=True", "--set", "cloud_delay_s=0.5", "--slo", "p90=1s", "--of", "delay",
+        "--format", "csv",
     )  # fmt: skip
     table = pd.read_csv(io.StringIO(out)).set_index("rule")
     assert code == 0 and table.loc["lru", "cloud_share"] > 0.5 and table.loc["lru", "fetched_gb"] > 100
     assert "p95_delay_s" in table.columns and table.loc["lru", "mean_wait_s"] < 0.5
+
+
+def test_serve_sim_chooses_time_outs_on_the_first_half_of_the_log(run, log):
+    code, out, _ = run("serve-sim", log, "--ttl", "rent-or-buy", "--hold", "0.01", "--rules", "lru,exact", "--format", "json")
+    arrivals, models = read_log(log, load_catalogue()), ServedModels(load_catalogue(), on_disk=True)
+    seconds = models.catalogue.io_delay_s / (0.01 * models.catalogue.gpu_memory_gb)
+    played = serve(Server(), models.vary(ttl_s=seconds), arrivals)
+    rows = json.loads(out)
+    assert code == 0 and rows[0]["mean_wait_s"] == pytest.approx(played.wait_s.mean()) and rows[0]["gpu_hours"] < 20 * 24
+    assert rows[1]["rule"] == "exact" and rows[1]["mean_wait_s"] >= rows[2]["mean_wait_s"]
 
 
 def test_plan_prints_the_least_server_and_writes_a_configuration(run, log, tmp_path):
@@ -99,6 +110,8 @@ def test_a_target_that_nothing_meets_is_one_sentence(run, log):
         (["--gpu-memory", "0"], "gpu_memory_gb is 0.0; it must be a number above 0"),
         (["--gpu-memory", "2.5", "--pin", "text_to_music"], "the pinned models take 2.4 GB"),
         (["--rules", "lruu"], "unknown rule 'lruu'; did you mean 'lru'"),
+        (["--ttl", "long"], "--ttl is 'long'; it must be seconds, hazard or rent-or-buy"),
+        (["--ttl", "hazard", "--hold", "-1"], "--hold is -1.0"),
         (["--map", "size"], "unknown mapping of models 'size'"),
     ],
 )

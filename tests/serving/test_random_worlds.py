@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from edgecache import Catalogue
 from edgecache.errors import InputError
 from edgecache.serving.arrivals import Arrivals
+from edgecache.serving.choosers import SwapGroup, SwapGroups, SwapSets
 from edgecache.serving.models import ServedModels, Server
 from edgecache.serving.simulation import serve
 from edgecache.serving.state import CLOUD, DELETE, EVICT, EXPIRE, FETCH, HOLD, LOAD, RESERVE
@@ -129,6 +130,26 @@ def check_run(arrivals, run):
     check_conservation(arrivals, run)
     check_budgets(run)
     check_services(run)
+
+
+def random_chooser(models, seed):
+    """Sets or groups of llama-swap, or at random whatever fits."""
+    rng, services = np.random.default_rng([*seed, 1]), models.catalogue.services
+    if rng.random() < 0.5:
+        sets = [[service for service in services if rng.random() < 0.4] for _ in range(rng.integers(1, 4))]
+        return SwapSets(services, sets, {services[0]: 3.0})
+    cut = int(rng.integers(0, len(services) + 1))
+    return SwapGroups(services, [SwapGroup(services[:cut], *(bool(rng.random() < 0.5) for _ in range(3)))])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.integers(0, 2**40))
+def test_nor_where_a_chooser_decides_about_whole_sets(seed):
+    for world in range(WORLDS_PER_EXAMPLE):
+        server, models, arrivals, _ = random_world([seed, world])
+        models = models.vary(priority=0)
+        with suppress(InputError):
+            check_run(arrivals, serve(server, models, arrivals, random_chooser(models, [seed, world])))
 
 
 @settings(max_examples=500, deadline=None, derandomize=True, database=None)

@@ -15,6 +15,7 @@ from edgecache.serving import (
     SwapGroups,
     SwapSets,
     serve,
+    serve_parts,
     with_defaults,
 )
 from edgecache.serving.state import EVICT, EXPIRE, HOLD
@@ -170,4 +171,9 @@ def test_planners_know_no_pins():
     with pytest.raises(InputError, match="knows no priorities"):
         serve(Server(), models(priority=[0, 1, 0, 0]), requests, SwapSets(list("abcd"), [["a"]]))
     with pytest.raises(InputError, match="give it as PlannedServing"):
-        serve(Server(), models(), requests, "ga")
+        list(serve_parts(Server(), models(), [requests], "ga"))
+
+
+def test_a_planner_may_be_named_where_the_whole_trace_is_there():
+    requests = arrivals((0, 0), (100, 1), (200, 0))
+    assert serve(Server(gpu_memory_gb=4), models(), requests, "exact").wait_s.tolist() == [2.0, 2.0, 2.0]
