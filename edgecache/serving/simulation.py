@@ -151,6 +151,13 @@ class ServingRun:
         Fetches, loads, evictions, time-outs and deletions of files.
     play : Play
         The server at the end.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> run = serve(Server(), ServedModels(ec.load_catalogue()), Arrivals([0.0], [6], [0.25]))
+    >>> isinstance(run, ServingRun), run.delay_s.tolist()
+    (True, [0.55])
     """
 
     server: Server

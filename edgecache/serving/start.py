@@ -120,6 +120,7 @@ def _load_pinned(state: State, models: ServedModels) -> None:
     state.server["storage_gb"] -= size_gb[there].sum()
     for index in np.flatnonzero(pinned):
         _hold_pinned(state, int(index))
+    state.world["logged"] = 0  # the log begins with the first request
 
 
 def _hold_pinned(state: State, index: int) -> None:

@@ -75,55 +75,65 @@ def check_conservation(arrivals, run):
 def check_budgets(run):
     """Replay the log against the budgets, with the sizes of the catalogue."""
     catalogue, server, models = run.models.catalogue, run.server, run.models
-    pinned = run.play.state.units["pinned"].astype(bool)
-    there = pinned | models.on_disk.astype(bool)
-    files, held = set(np.flatnonzero(there)), set(np.flatnonzero(pinned))
-    fetching = loading = 0
-    for _, model, what in run.events:
-        if what in (RESERVE, FETCH):
+    pinned = run.play.state.units["pinned"] == 1
+    there = pinned | (models.on_disk == 1)
+    model, what = run.events["model"], run.events["what"]
+    held = np.isin(what, (HOLD,)) * 1 - np.isin(what, (EVICT, EXPIRE))
+    filed = np.isin(what, (RESERVE,)) * 1 - np.isin(what, (DELETE,))
+    free, limits = run.play.state.server[0], (server.gpu_memory_gb, server.most_loaded, server.power_budget_kw, server.disk_gb)
+    columns = (catalogue.gpu_memory_gb, np.ones(len(catalogue)), catalogue.power_kw, catalogue.size_gb)
+    for column, limit, change, start in zip(
+        columns, limits, (held, held, held, filed), (pinned, pinned, pinned, there), strict=True
+    ):
+        used = column[start].sum() + np.r_[0.0, np.cumsum(change * column[model])]
+        assert used.max() <= limit + 1e-6
+        if column is catalogue.gpu_memory_gb:
+            assert np.isclose(free["gpu_memory_gb"], limit - used[-1])
+        if column is catalogue.size_gb:
+            assert np.isclose(free["storage_gb"], limit - used[-1])
+    assert not pinned[model[np.isin(what, (EVICT, EXPIRE, DELETE))]].any()
+    check_order(run.events.tolist(), models, set(np.flatnonzero(there).tolist()), set(np.flatnonzero(pinned).tolist()))
+
+
+def check_order(events, models, files, held):
+    """A model is held only with its file and its base there, and a base leaves after its adapters."""
+    base, transfers = models.base.tolist(), {RESERVE: 0, LOAD: 0}
+    for _, model, what in events:
+        if what == RESERVE:
+            transfers[RESERVE] += 1
+        elif what == FETCH:
             files.add(model)
-            fetching += 1 if what == RESERVE else -1
+            transfers[RESERVE] -= 1
         elif what == HOLD:
-            assert model in files and (models.base[model] < 0 or models.base[model] in held)
+            assert model in files and model not in held and (base[model] < 0 or base[model] in held)
             held.add(model)
-            loading += 1
+            transfers[LOAD] += 1
         elif what == LOAD:
-            loading -= 1
+            transfers[LOAD] -= 1
         elif what in (EVICT, EXPIRE):
-            assert not pinned[model] and model not in set(models.base[list(held - {model})])
             held.remove(model)
+            assert all(base[other] != model for other in held)
         elif what == DELETE:
             assert model not in held
             files.remove(model)
-        assert catalogue.gpu_memory_gb[list(held)].sum() <= server.gpu_memory_gb + 1e-6 and len(held) <= server.most_loaded
-        assert catalogue.size_gb[list(files)].sum() <= server.disk_gb + 1e-6
-        assert catalogue.power_kw[list(held)].sum() <= server.power_budget_kw + 1e-6
-    free = run.play.state.server[0]
-    assert np.isclose(free["gpu_memory_gb"], server.gpu_memory_gb - catalogue.gpu_memory_gb[list(held)].sum())
-    assert np.isclose(free["storage_gb"], server.disk_gb - catalogue.size_gb[list(files)].sum())
-    assert fetching >= 0 and loading >= 0
+        assert min(transfers.values()) >= 0
 
 
 def check_services(run):
     """A request runs while its model is loaded, in the order of arrival, and in one of the model's places."""
+    time, which, what = (run.events[name] for name in ("time", "model", "what"))
     for model in range(len(run.models)):
         mine = run.requests[(run.requests["model"] == model) & (run.requests["outcome"] != CLOUD)]
         begin = mine["arrival_s"] + mine["wait_s"]
         end = begin + mine["service_s"]
         assert (np.diff(begin) >= -1e-9).all()
-        ups = [0.0] if run.play.state.units["pinned"][model] else []
-        downs = []
-        for time, index, what in run.events:
-            if index == model and what == LOAD:
-                ups.append(time)
-            elif index == model and what in (EVICT, EXPIRE):
-                downs.append(time)
-        downs += [np.inf] * (len(ups) - len(downs))
-        for first, last in zip(begin, end, strict=True):
-            assert any(up - 1e-9 <= first and last <= down + 1e-9 for up, down in zip(ups, downs, strict=False))
-        for moment in begin:
-            at_once = ((begin <= moment) & (moment < end)).sum()
-            assert at_once <= run.models.parallel[model] * run.models.batch[model]
+        ups = np.r_[[0.0] * int(run.play.state.units["pinned"][model]), time[(which == model) & (what == LOAD)]]
+        downs = np.r_[time[(which == model) & np.isin(what, (EVICT, EXPIRE))], np.inf][: len(ups)]
+        downs = np.r_[downs, [np.inf] * (len(ups) - len(downs))]
+        inside = (ups <= begin[:, None] + 1e-9) & (end[:, None] <= downs + 1e-9)
+        assert inside.any(axis=1).all()
+        at_once = ((begin <= begin[:, None]) & (begin[:, None] < end)).sum(axis=1)
+        assert (at_once <= run.models.parallel[model] * run.models.batch[model]).all()
 
 
 def check_run(arrivals, run):
