@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from edgecache import Catalogue
@@ -15,6 +15,8 @@ from edgecache.serving.simulation import serve
 from edgecache.serving.state import CLOUD, DELETE, EVICT, EXPIRE, FETCH, HOLD, LOAD, RESERVE
 
 WORLDS_PER_EXAMPLE = 20
+# without the phase that explains failures, which traces every line
+SETTINGS = settings(deadline=None, derandomize=True, database=None, phases=[Phase.generate, Phase.shrink])
 RULES = ("lru", "fifo", "lfu", "gdsf", "random", "belady")
 
 
@@ -152,7 +154,7 @@ def random_chooser(models, seed):
     return SwapGroups(services, [SwapGroup(services[:cut], *(bool(rng.random() < 0.5) for _ in range(3)))])
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@settings(SETTINGS, max_examples=100)
 @given(st.integers(0, 2**40))
 def test_nor_where_a_chooser_decides_about_whole_sets(seed):
     for world in range(WORLDS_PER_EXAMPLE):
@@ -162,7 +164,7 @@ def test_nor_where_a_chooser_decides_about_whole_sets(seed):
             check_run(arrivals, serve(server, models, arrivals, random_chooser(models, [seed, world])))
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@settings(SETTINGS, max_examples=500)
 @given(st.integers(0, 2**40))
 def test_no_request_is_lost_and_no_budget_exceeded(seed):
     for world in range(WORLDS_PER_EXAMPLE):
