@@ -50,3 +50,14 @@ def test_under_scarce_memory_the_clairvoyant_rule_comes_near():
         bound = least_mean_wait(Server(gpu_memory_gb=memory), models, arrivals)
         reached = serve(Server(gpu_memory_gb=memory), models, arrivals, "belady").wait_s.mean()
         assert 0.6 * reached < bound <= reached
+
+
+def test_memory_that_lies_idle_at_night_does_not_help_by_day():
+    """Busy hours apart from idle days: prices by time tell them apart, where one price for all would let the idle days pay."""
+    rng = np.random.default_rng(2)
+    models = ServedModels(Catalogue(tuple("abcd"), [1] * 4, [2] * 4, [0] * 4, [5] * 4, [0] * 4), parallel=99)
+    hours = np.concatenate([day * 86400 + np.sort(rng.uniform(0, 3600, 100)) for day in range(20)])
+    arrivals = Arrivals(hours, rng.integers(0, 4, len(hours)), np.zeros(len(hours)))
+    bound = least_mean_wait(Server(gpu_memory_gb=4), models, arrivals)
+    reached = serve(Server(gpu_memory_gb=4), models, arrivals, "belady").wait_s.mean()
+    assert 0.5 * reached < bound <= reached
