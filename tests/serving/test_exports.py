@@ -5,6 +5,7 @@ import re
 
 import jsonschema
 import numpy as np
+import pytest
 import yaml
 
 from edgecache import Catalogue
@@ -104,8 +105,8 @@ def test_the_exported_sets_run_as_our_own_model_of_the_solver():
     services = models.catalogue.services
     rule = SwapSets(services, [[services[index] for index in group] for group in groups])
     run = serve(server, models.vary(ttl_s=np.inf), arrivals, rule)
-    assert run.wait_s.round(6).tolist() == [9.0, 33.0, 23.2, 49.0] or (run.wait_s >= 0).all()
-    assert run.play.state.units["loads"].sum() >= 3
+    # chat runs to 13; code loads to 43 and runs to 47; speech fits beside it and loads after it; chat drives code out at 47
+    assert run.wait_s == pytest.approx([9.0, 33.0, 23.2, 26.0])
 
 
 def test_every_model_that_fits_is_in_a_set():
