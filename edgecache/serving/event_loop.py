@@ -70,7 +70,7 @@ def _arrive(state, request, index, service_s):
     unit.wanted = 1
     if world.cloud_cold and not stays:
         _to_cloud(state, slot)
-    elif stays and unit.waiting == 0 and unit.running < unit.parallel and unit.batch == 1:
+    elif stays and unit.waiting == 0 and unit.running < unit.parallel and unit.batch == 1 and world.barrier == NEVER:
         begin_service(state, index, slot, service_s)
         return
     else:

@@ -23,6 +23,7 @@ from .state import (
     NEEDS_LINK,
     NEEDS_LOADER,
     NEEDS_ROOM,
+    NEVER,
     READING,
     RESERVE,
     STARTED,
@@ -42,6 +43,8 @@ def settle(state, rank, rule):
             _begin_fetch(state, first_in_line(state, NEEDS_LINK))
         if world.need_room > 0 and _serve_memory_line(state, rank, rule) == ASK:
             return ASK
+        if world.in_turn:
+            _move_barrier(state)
         while world.need_loader > 0 and world.loading < world.load_slots:
             index = first_in_line(state, NEEDS_LOADER)
             if index < 0:
@@ -68,6 +71,17 @@ def _serve_memory_line(state, rank, rule):
             for other in range(state.units.size):
                 state.units[other].answered = 0
     return FINISHED
+
+
+@njit(cache=True)
+def _move_barrier(state):
+    """Let requests start that came before the first in the line for GPU memory, or all where nobody stands there."""
+    world, index = state.world[0], first_in_line(state, NEEDS_ROOM)
+    before, world.barrier = world.barrier, NEVER if index < 0 else state.units[index].ticket
+    if world.barrier > before:
+        for other in range(state.units.size):
+            if state.units[other].stage == LOADED and state.units[other].waiting > 0:
+                serve_waiting(state, other)
 
 
 @njit(cache=True)

@@ -166,6 +166,9 @@ class Server:
         What all models in GPU memory may draw together, equation (3) of the paper.
     one_tier
         A model that leaves GPU memory leaves the disk too, as the paper has it.
+    in_turn
+        While a model waits for GPU memory, no request that came later starts, not even at a model that is loaded. Models must then
+        have one priority.
     idle_kw, step_kw
         Power that is always drawn, and what is drawn in addition while any model is loaded. Running models draw theirs besides.
     cloud_delay_s
@@ -203,6 +206,7 @@ class Server:
     most_loaded: float = np.inf
     power_budget_kw: float = np.inf
     one_tier: bool = False
+    in_turn: bool = False
     idle_kw: float = 0.0
     step_kw: float = 0.0
     cloud_delay_s: float = 0.0

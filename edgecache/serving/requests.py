@@ -90,6 +90,12 @@ def pop_waiting(state, index):
 
 
 @njit(cache=True)
+def _may_start(state, unit):
+    """Does a request wait at a model whose turn it is?"""
+    return unit.waiting > 0 and state.pool[unit.first].request <= min(unit.cutoff, state.world[0].barrier)
+
+
+@njit(cache=True)
 def _next_batch(state, index):
     """Take the requests that start together in one place. Returns the first and the time that they take; -1 if none may start."""
     world, unit = state.world[0], state.units[index]
@@ -101,7 +107,7 @@ def _next_batch(state, index):
         return -1, 0.0
     first = last = pop_waiting(state, index)
     longest, count = state.pool[first].service_s, 1
-    while count < unit.batch and unit.waiting > 0 and state.pool[unit.first].request <= unit.cutoff:
+    while count < unit.batch and _may_start(state, unit):
         slot = pop_waiting(state, index)
         state.pool[last].next = slot
         last = slot
@@ -116,7 +122,7 @@ def serve_waiting(state, index):
     unit = state.units[index]
     if unit.cutoff < NEVER and unit.users > 0:  # an adapter has come to need it meanwhile
         unit.cutoff, unit.leaves_disk, state.world[0].dirty = NEVER, 0, 1
-    while unit.running < unit.parallel and unit.waiting > 0 and state.pool[unit.first].request <= unit.cutoff:
+    while unit.running < unit.parallel and _may_start(state, unit):
         if unit.batch == 1:
             slot = pop_waiting(state, index)
             service_s = state.pool[slot].service_s

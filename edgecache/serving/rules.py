@@ -95,10 +95,10 @@ SERVER_RULES = {
         ServerRule(
             "ollama",
             "Ollama",
-            "the shortest keep-alive, then the name; 3 models, unloaded after 5 minutes idle",
-            "ollama/ollama, server/sched.go: findRunnerToUnload, ByDurationAndName; docs/faq: OLLAMA_KEEP_ALIVE, MAX_LOADED_MODELS",
+            "the shortest keep-alive, then the name; 3 models, 5 minutes idle; requests in turn",
+            "ollama/ollama, server/sched.go: processPending, findRunnerToUnload, ByDurationAndName; docs/faq: OLLAMA_KEEP_ALIVE",
             _shortest_keep_alive,
-            {"most_loaded": 3.0},
+            {"most_loaded": 3.0, "in_turn": True},
             {"ttl_s": 300.0},
         ),
         ServerRule(
@@ -178,7 +178,7 @@ def with_defaults(rule: Any, server: Server, models: ServedModels) -> tuple[Serv
     rule : ServerRule
         The rule; any other one changes nothing.
     server : Server
-        Its limits: where one is infinite, that of the rule counts.
+        Its limits: where one is infinite or off, that of the rule counts.
     models : ServedModels
         Likewise for idle time-outs.
 
@@ -195,7 +195,7 @@ def with_defaults(rule: Any, server: Server, models: ServedModels) -> tuple[Serv
     """
     if not isinstance(rule, ServerRule):
         return server, models
-    limits: dict[str, Any] = {name: value for name, value in rule.server.items() if getattr(server, name) == np.inf}
+    limits: dict[str, Any] = {name: value for name, value in rule.server.items() if getattr(server, name) in (np.inf, False)}
     own = {name: getattr(models, name) for name in rule.models}
     per_model = {name: np.where(np.isinf(own[name]), value, own[name]) for name, value in rule.models.items()}
     return replace(server, **limits), models.vary(**per_model)

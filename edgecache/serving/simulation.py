@@ -56,6 +56,8 @@ class Play:
         self, server: Server, models: ServedModels, rule: Rule = "lru", seed: np.random.SeedSequence | int = 0, log: int = 0
     ):
         self.server, self.models, self.rule = server, models, _found(rule)
+        if server.in_turn and (models.priority != models.priority[0]).any():
+            raise InputError("a server that starts requests in turn knows no priorities; give all models the same")
         if isinstance(self.rule, Chooser) and (models.priority != models.priority[0]).any():
             raise InputError(f"{self.rule.name!r} chooses whole sets and knows no priorities; give all models the same")
         self.first, self.ended = 0, False

@@ -65,9 +65,9 @@ def _world(server: Server, rule: EvictionPolicy | ServerRule | Chooser) -> npt.N
     for name, limit in (*limits.items(), ("cloud_queue", "cloud_queue")):
         value = getattr(server, limit)
         world[name] = _COUNT if value == np.inf else int(value)
-    for name in ("one_tier", "cloud_cold", "cloud_after_s", "cloud_delay_s"):
+    for name in ("one_tier", "in_turn", "cloud_cold", "cloud_after_s", "cloud_delay_s"):
         world[name] = getattr(server, name)
-    world["next_transfer"] = np.inf
+    world["next_transfer"], world["barrier"] = np.inf, NEVER
     if isinstance(rule, Chooser):
         world["victims"], world["by_request"], world["asks"] = QUEUE_ORDER, 1, 1
     elif isinstance(rule, ServerRule):

@@ -111,6 +111,8 @@ WORLD = np.dtype(
         ("asks", np.int64),
         ("asked", np.int64),
         ("not_a_rank", np.int64),
+        ("in_turn", np.int64),
+        ("barrier", np.int64),  # requests after this number wait for the first in the line for GPU memory; NEVER if none does
         ("cloud_cold", np.int64),
         ("cloud_queue", np.int64),
         ("cloud_after_s", np.float64),

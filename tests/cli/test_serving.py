@@ -54,7 +54,7 @@ def test_serve_sim_prints_what_serve_returns(run, log):
     assert sum(parts) == pytest.approx(rows["lru"]["mean_wait_s"])
     bound = least_mean_wait(Server(gpu_memory_gb=12), models, arrivals)
     assert rows["bound"]["mean_wait_s"] == pytest.approx(bound) and bound < rows["lru"]["mean_wait_s"]
-    kept = serve(Server(gpu_memory_gb=12, most_loaded=3), models.vary(ttl_s=300.0), arrivals, "ollama")
+    kept = serve(Server(gpu_memory_gb=12, most_loaded=3, in_turn=True), models.vary(ttl_s=300.0), arrivals, "ollama")
     assert rows["ollama"]["mean_wait_s"] == pytest.approx(kept.wait_s.mean())  # with Ollama's own limits
 
 

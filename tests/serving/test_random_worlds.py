@@ -1,6 +1,7 @@
 """Ten thousand random servers: nothing is lost, no budget is exceeded, nothing busy is unloaded, nobody waits for ever."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import Phase, given, settings
@@ -154,12 +155,17 @@ def random_chooser(models, seed):
     return SwapGroups(services, [SwapGroup(services[:cut], *(bool(rng.random() < 0.5) for _ in range(3)))])
 
 
+def in_turn(server, models, seed):
+    """A third of the servers start requests in turn, which knows no priorities."""
+    return (replace(server, in_turn=True), models.vary(priority=0)) if seed[1] % 3 == 0 else (server, models)
+
+
 @settings(SETTINGS, max_examples=100)
 @given(st.integers(0, 2**40))
 def test_nor_where_a_chooser_decides_about_whole_sets(seed):
     for world in range(WORLDS_PER_EXAMPLE):
         server, models, arrivals, _ = random_world([seed, world])
-        models = models.vary(priority=0)
+        server, models = in_turn(server, models.vary(priority=0), [seed, world])
         with suppress(InputError):
             check_run(arrivals, serve(server, models, arrivals, random_chooser(models, [seed, world])))
 
@@ -169,6 +175,7 @@ def test_nor_where_a_chooser_decides_about_whole_sets(seed):
 def test_no_request_is_lost_and_no_budget_exceeded(seed):
     for world in range(WORLDS_PER_EXAMPLE):
         server, models, arrivals, rule = random_world([seed, world])
+        server, models = in_turn(server, models, [seed, world])
         with suppress(InputError):  # pins or files that do not fit
             run = serve(server, models, arrivals, rule)
             check_run(arrivals, run)

@@ -124,6 +124,22 @@ def test_a_large_model_is_not_overtaken_by_small_ones():
     assert run.wait_s.tolist() == [1.0, 9.0, 17.0]  # c is loaded at 10, runs to 18; b at 19
 
 
+def test_requests_in_turn_wait_for_the_one_that_waits_for_memory():
+    """a and b run 8 s each in 8 GB. c, which needs 8, waits from second 3 on; a request for b at 4 must wait for c's turn."""
+    three = models(3, memory=[4.0, 4.0, 8.0], load=1.0, parallel=2)
+    requests = arrivals((0, 0), (0, 1), (3, 2), (4, 1))
+    free = serve(Server(gpu_memory_gb=8, loads_at_once=2), three, requests)
+    turn = serve(Server(gpu_memory_gb=8, loads_at_once=2, in_turn=True), three, requests)
+    assert free.wait_s.tolist() == turn.wait_s.tolist() == [1.0, 1.0, 7.0, 15.0]  # c drains both anyway
+    small = models(3, memory=[4.0, 4.0, 4.0], load=1.0, parallel=2)
+    free = serve(Server(gpu_memory_gb=8, loads_at_once=2), small, requests)
+    turn = serve(Server(gpu_memory_gb=8, loads_at_once=2, in_turn=True), small, requests)
+    assert free.wait_s.tolist() == [1.0, 1.0, 7.0, 0.0]  # c drains a alone, and b goes on
+    assert turn.wait_s.tolist() == [1.0, 1.0, 7.0, 5.0]  # b goes on once c has its room
+    with pytest.raises(InputError, match="in turn knows no priorities"):
+        serve(Server(in_turn=True), models(2, priority=[0, 1]), arrivals((0, 0)))
+
+
 def test_a_model_of_higher_priority_goes_first():
     first = arrivals((0, 0), (1, 1), (2, 2))
     plain = serve(Server(gpu_memory_gb=4), models(3, load=1.0), first)
