@@ -28,7 +28,7 @@ LOG_OPTIONS = (
     click.option("--service", default="fixed", show_default=True, help="Service times: fixed, exponential or lognormal."),
     click.option("--gpu-memory", "gpu_memory_gb", type=float, default=float("inf"), help="GPU memory in GB. Default: no limit."),
     click.option("--disk", "disk_gb", type=float, default=float("inf"), help="Disk for models in GB. Default: no limit."),
-    click.option("--link", "link_gbps", type=float, default=float("inf"), help="Link in Gbit/s. Default: files are there."),
+    click.option("--link", "link_gbps", type=float, default=float("inf"), help="Link in Gbit/s. Default: no limit; plan tries up to 100."),
     click.option("--ttl", metavar="SECONDS", help="Idle time-out; hazard or rent-or-buy choose it by model. Default: the rule's."),
     click.option("--hold", type=float, default=0.001, show_default=True, help="Worth of a GB for a second, in s of waiting."),
     click.option("--pin", default="", metavar="NAMES", help="Models that are always loaded, comma-separated."),
@@ -53,6 +53,9 @@ def log_options(command: Callable) -> Callable:
 @click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
 def serve_sim(log: Path, rules: str, parallel: int, slo: str, measure: str, style: str, **options: Any) -> None:
     """Say what users of a log would wait on a server, under each rule for who must leave.
+
+    Rules are the names that `edgecache policies` lists, and those of deployed servers with their own limits: ollama, llama.cpp,
+    llama-swap, lm-studio, lemonade, lemonade-lru, localai, localai-largest, modelmesh, ray-serve.
 
     Waits are split into queue, fetch and load. Intervals are drawn over days. The last row is a bound: no rule's mean is below it.
     """

@@ -11,7 +11,7 @@ import yaml
 
 from edgecache import load_catalogue
 from edgecache.cli.main import main
-from edgecache.serving import ServedModels, Server, read_log, serve
+from edgecache.serving import SERVER_RULES, ServedModels, Server, read_log, serve
 from edgecache.serving.cards import EXAMPLE
 from edgecache.serving.wait_bounds import least_mean_wait
 
@@ -77,6 +77,12 @@ def test_serve_sim_chooses_time_outs_on_the_first_half_of_the_log(run, log):
     rows = json.loads(out)
     assert code == 0 and rows[0]["mean_wait_s"] == pytest.approx(played.wait_s.mean()) and rows[0]["gpu_hours"] < 20 * 24
     assert rows[1]["rule"] == "exact" and rows[1]["mean_wait_s"] >= rows[2]["mean_wait_s"]
+
+
+def test_the_help_names_every_rule_of_a_server(run):
+    code, out, _ = run("serve-sim", "--help")
+    words = set(out.replace(",", " ").replace(". ", " ").replace(".\n", " ").split())
+    assert code == 0 and set(SERVER_RULES) <= words
 
 
 def test_plan_prints_the_least_server_and_writes_a_configuration(run, log, tmp_path):
