@@ -28,7 +28,7 @@ LOG_OPTIONS = (
     click.option("--service", default="fixed", show_default=True, help="Service times: fixed, exponential or lognormal."),
     click.option("--gpu-memory", "gpu_memory_gb", type=float, default=float("inf"), help="GPU memory in GB. Default: no limit."),
     click.option("--disk", "disk_gb", type=float, default=float("inf"), help="Disk for models in GB. Default: no limit."),
-    click.option("--link", "link_gbps", type=float, default=float("inf"), help="Link in Gbit/s. Default: no limit; plan tries up to 100."),
+    click.option("--link", "link_gbps", type=float, default=float("inf"), help="Link in Gbit/s. Default: none; plan: up to 100."),
     click.option("--ttl", metavar="SECONDS", help="Idle time-out; hazard or rent-or-buy choose it by model. Default: the rule's."),
     click.option("--hold", type=float, default=0.001, show_default=True, help="Worth of a GB for a second, in s of waiting."),
     click.option("--pin", default="", metavar="NAMES", help="Models that are always loaded, comma-separated."),
