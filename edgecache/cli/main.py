@@ -17,6 +17,7 @@ from .demand_options import demand_options, played, replications_of
 from .measuring import profile, replay
 from .options import names, scenario_options
 from .output import show, show_csv, show_rows
+from .serving import plan, serve_sim
 
 JOBS = click.option("--jobs", type=int, default=-1, help="Number of processes. Default: -1, one per core.")
 KEEPS_WORK = {"profile", "replay", "readings", "reproduce"}  # these go on from what they had finished
@@ -33,6 +34,8 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(profile)
 cli.add_command(replay)
+cli.add_command(serve_sim)
+cli.add_command(plan)
 
 
 @cli.command(short_help="Simulate policies on the same traces.")
