@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import from_dtype, types
 
-from ..demand import NEVER
+from ..trace import NEVER
 from ..policies.contract import MODEL, MODEL_TYPE, SERVER, SERVER_TYPE
 
 # Where a model is on its way into GPU memory, in order.
