@@ -10,8 +10,9 @@ import pandas as pd
 
 from .errors import InputError, TooManyDeployments, whole_number
 from .parallel import run_parallel
-from .policies import PAPER, find_policy
+from .policies import GA, PAPER, Exact, OptimalOnline, find_policy
 from .policies.contract import Bound, Policy
+from .policies.ranks import EvictionPolicy
 from .scenario import Scenario
 from .simulator import Game
 
@@ -142,17 +143,31 @@ class _Plan:
         for policy, (_, server) in itertools.product(self.policies, varied):
             if isinstance(policy, Bound):
                 policy.admit(server)
-        self.cells = list(itertools.product(varied, range(replications)))
-        self.seed, self.by_slot = seed, by_slot
+        self.points, self.replications, self.seed, self.by_slot = varied, range(replications), seed, by_slot
 
     def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
         """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
-        tasks = [(server, self.policies, self.seed, replication, self.by_slot) for (_, server), replication in self.cells]
-        cells = run_parallel(_cell, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
-        for ((point, _), replication), cell in zip(self.cells, cells, strict=True):
-            for name, means, slots in cell:
+        groups = list(itertools.product(_alike(self.points), self.replications))
+        tasks = [
+            ([self.points[place][1] for place in places], self.policies, self.seed, replication, self.by_slot)
+            for places, replication in groups
+        ]
+        results = run_parallel(_cells, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
+        found: dict[tuple[int, int], Cell] = {}
+        for (places, replication), cells in zip(groups, results, strict=True):
+            found |= {(place, replication): cell for place, cell in zip(places, cells, strict=True)}
+        for (place, (point, _)), replication in itertools.product(enumerate(self.points), self.replications):
+            for name, means, slots in found.pop((place, replication)):
                 yield {**point, "replication": replication, "policy": name}, means, slots
+
+
+def _alike(points: Sequence[tuple[dict, Scenario]]) -> list[list[int]]:
+    """The places of the points, grouped: the points of a group differ in their number of slots alone."""
+    groups: dict[tuple, list[int]] = {}
+    for place, (point, _) in enumerate(points):
+        groups.setdefault(tuple(value for name, value in point.items() if name != "slots"), []).append(place)
+    return list(groups.values())
 
 
 def _values(name: str, values: Iterable) -> list:
@@ -176,21 +191,34 @@ def _policies(policies: Sequence[str | Policy]) -> list[Policy]:
     return chosen
 
 
-def _cell(task: tuple[Scenario, Sequence[Policy], int, int, bool]) -> Cell:
-    """Play every policy on one scenario and replication."""
-    scenario, policies, seed, replication, by_slot = task
-    game = Game.of(scenario, seed, replication)
-    cell: Cell = []
+def _cells(task: tuple[Sequence[Scenario], Sequence[Policy], int, int, bool]) -> list[Cell]:
+    """Play every policy on one replication of scenarios that differ in their number of slots alone; a cell per scenario.
+
+    A shorter trace begins the longer one. So a policy that knows nothing of the future is played on the longest trace alone.
+    """
+    scenarios, policies, seed, replication, by_slot = task
+    games = [Game.of(scenario, seed, replication) for scenario in scenarios]
+    longest = max(games, key=lambda game: game.charges.trace.slots)
+    cells: list[Cell] = [[] for _ in games]
     for policy in policies:
-        try:
-            run = game.play(policy)
-        except TooManyDeployments:
-            if by_slot or not isinstance(policy, Bound):
-                raise
-            cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
-        else:
-            cell.append((run.policy, run.means(), run.by_slot if by_slot else {}))
-    return cell
+        whole = longest.play(policy) if len(games) > 1 and _knows_no_length(policy) else None
+        for game, cell in zip(games, cells, strict=True):
+            try:
+                run = game.play(policy) if whole is None else whole.up_to(game.charges)
+            except TooManyDeployments:
+                if by_slot or not isinstance(policy, Bound):
+                    raise
+                cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
+            else:
+                cell.append((run.policy, run.means(), run.by_slot if by_slot else {}))
+    return cells
+
+
+def _knows_no_length(policy: Policy) -> bool:
+    """Does the policy decide the same in the first slots, however many slots follow? Known of these policies alone."""
+    if isinstance(policy, EvictionPolicy):
+        return not policy.offline
+    return type(policy) in (Exact, OptimalOnline) or (type(policy) is GA and policy.operators is None)
 
 
 def _bound(game: Game, policy: Bound) -> dict[str, float]:
