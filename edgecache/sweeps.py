@@ -73,9 +73,7 @@ def sweep(
     >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
     {(6, 'ga'): 19.9, (6, 'lru'): 25.9, (12, 'ga'): 19.9, (12, 'lru'): 54.8}
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, by_slot=False)
-    rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]
-    return pd.DataFrame(rows)
+    return SweepPlan(vary, policies, replications, scenario, seed).means(jobs, dask, progress)
 
 
 def sweep_by_slot(
@@ -108,18 +106,11 @@ def sweep_by_slot(
     >>> len(means), len(slots)
     (2, 200)
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, by_slot=True)
-    means, columns = [], []
-    for label, mean, slots in plan.run(jobs, dask, progress):
-        means.append({**label, **mean})
-        length = len(slots["slot"])
-        columns.append({**{name: np.repeat([value], length) for name, value in label.items()}, **slots})
-    table = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
-    return pd.DataFrame(means), pd.DataFrame(table)
+    return SweepPlan(vary, policies, replications, scenario, seed).means_and_slots(jobs, dask, progress)
 
 
-class _Plan:
-    """The cells of a sweep, checked before anything runs: every point with every replication."""
+class SweepPlan:
+    """A sweep that is checked, and has not run: every point with every replication. Its arguments are those of `sweep`."""
 
     def __init__(
         self,
@@ -128,8 +119,6 @@ class _Plan:
         replications: int,
         scenario: Scenario | None,
         seed: int,
-        *,
-        by_slot: bool,
     ):
         self.vary = {name: _values(name, values) for name, values in dict(vary or {}).items()}
         self.policies = _policies(policies)
@@ -143,14 +132,28 @@ class _Plan:
         for policy, (_, server) in itertools.product(self.policies, varied):
             if isinstance(policy, Bound):
                 policy.admit(server)
-        self.points, self.replications, self.seed, self.by_slot = varied, range(replications), seed, by_slot
+        self.points, self.replications, self.seed = varied, range(replications), seed
 
-    def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
+    def means(self, jobs: int = -1, dask: str = "", progress: bool | None = None) -> pd.DataFrame:
+        """Run the sweep; the table of `sweep`."""
+        return pd.DataFrame([{**label, **means} for label, means, _ in self._run(jobs, dask, progress, by_slot=False)])
+
+    def means_and_slots(self, jobs: int = -1, dask: str = "", progress: bool | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Run the sweep; the tables of `sweep_by_slot`."""
+        means, columns = [], []
+        for label, mean, slots in self._run(jobs, dask, progress, by_slot=True):
+            means.append({**label, **mean})
+            length = len(slots["slot"])
+            columns.append({**{name: np.repeat([value], length) for name, value in label.items()}, **slots})
+        table = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+        return pd.DataFrame(means), pd.DataFrame(table)
+
+    def _run(self, jobs: int, dask: str, progress: bool | None, *, by_slot: bool) -> Iterator[tuple[dict, dict, dict]]:
         """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
         groups = list(itertools.product(_alike(self.points), self.replications))
         tasks = [
-            ([self.points[place][1] for place in places], self.policies, self.seed, replication, self.by_slot)
+            ([self.points[place][1] for place in places], self.policies, self.seed, replication, by_slot)
             for places, replication in groups
         ]
         results = run_parallel(_cells, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)

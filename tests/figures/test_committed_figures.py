@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from matplotlib import rc_context
 from PIL import Image
 from support.layout import pixels, texts_of, texts_outside
@@ -39,14 +38,12 @@ def boxes(name, xlabel=None):
 
 
 def users(name, xlabel=None):
-    outcomes = ("service_delay_s", "hit_ratio")
-    return lambda: sweeps.users_boxes(*(table(name)[table(name)["outcome"] == outcome] for outcome in outcomes), xlabel)
+    return lambda: sweeps.users_boxes(table(name), xlabel)
 
 
 def drawn_delays():
-    counts = yaml.safe_load((ROOT / "notebooks/params/01-profiling.yaml").read_text())
     note = (
-        f"drawn from the catalogue, not measured: {counts['cycles']} cycles of {counts['executions']} executions at 10 Gbit/s, "
+        "drawn from the catalogue, not measured: 30 cycles of 10 executions at 10 Gbit/s, "
         "log-normal spread of 10%;\n"
         "bars: medians of each phase, numbers: preloaded delay, whiskers: 5th to 95th percentile of the sum"
     )
