@@ -79,7 +79,7 @@ def test_the_core_alone_runs_and_names_the_extra_that_a_command_needs():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == [
         "simulate 0", "explain 0", "policies 0",
-        "edgecache: edgecache reproduce needs yaml: pip install 'edgecache[notebooks]'", "reproduce 2",
+        "edgecache: edgecache reproduce needs papermill: pip install 'edgecache[notebooks]'", "reproduce 2",
         "edgecache: the page needs voila: pip install 'edgecache[app]'", "app 2",
     ]  # fmt: skip
 
