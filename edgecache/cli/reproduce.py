@@ -43,8 +43,9 @@ def notebooks(only: str | None = None) -> list[Path]:
 def reproduce(*, only: str | None = None, jobs: int = -1, out: Path | None = None, dask: str = "") -> None:
     """Execute the notebooks, two at a time, with the parameters that stand in them, and print where the time went.
 
-    Below `out` (default: the checkout) come figures/, data/results/ and the executed copies in build/executed/. The files of a notebook are moved there when the notebook has succeeded, so a run that ends early leaves
-    nothing half-written. Raises InputError for bad options, for a folder that another run writes to, and for a notebook that fails.
+    Below `out` (default: the checkout) come figures/, data/results/ and the executed copies in build/executed/. The files of a
+    notebook are moved there when the notebook has succeeded, so a run that ends early leaves nothing half-written. Raises
+    InputError for bad options, for a folder that another run writes to, and for a notebook that fails.
     """
     chosen, started = notebooks(only), time.perf_counter()
     if jobs == 0:

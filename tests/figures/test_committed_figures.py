@@ -63,11 +63,6 @@ def replayed():
     return profiling.replay(requests, summary, note)
 
 
-def convergence():
-    log = table("algorithm1-convergence")
-    return system.convergence(log, log["met"].min())  # the last generation has the optimum: tests of notebook 02's decision
-
-
 def headline():
     closest = reductions(sweep({}, PAPER, 30, Scenario.named("closest"), jobs=1, progress=False))  # as notebook 06 does
     marks = {"literal": table("reductions"), "closest": closest}
@@ -105,7 +100,7 @@ REDRAWN = {
         "fig4d-equal-users-distribution-vs-arrival-rate-per-model", PER_MODEL
     ),
     "headline-cost-and-delay-vs-gpu-memory": trend("fig3b-cost-vs-gpu-memory", ("total_cost", "service_delay_s")),
-    "algorithm1-convergence": convergence,
+    "algorithm1-convergence": lambda: system.convergence(table("algorithm1-convergence")),
     "optimality-gap-split": lambda: optimality.gap_split(table("optimality-gap-split")),
     "optimality-gap-split-estimated": lambda: optimality.gap_split(table("optimality-gap-split-estimated")),
     "optimality-ga-certificate": lambda: optimality.certificate(table("optimality-ga-certificate")),
