@@ -15,6 +15,9 @@ from .policies.contract import Bound, Policy
 from .policies.ranks import EvictionPolicy
 from .scenario import Scenario
 from .simulator import Game
+from .trace import Trace
+from .workloads.contract import Demand, GivenTrace, check_own
+from .workloads.words import find_demand
 
 OUTCOMES = (
     "total_cost", "switching_cost", "resource_cost", "service_delay_s", "service_delay_all_s", "hit_ratio", "cloud_share",
@@ -33,6 +36,9 @@ def sweep(
     jobs: int = -1,
     dask: str = "",
     progress: bool | None = None,
+    demand: str | Demand | None = None,
+    trace: Trace | None = None,
+    slo_s: float | None = None,
 ) -> pd.DataFrame:
     """Run every combination of the values in `vary` with every policy and replication, into one tidy table.
 
@@ -54,6 +60,13 @@ def sweep(
         Address of a Dask scheduler to run on instead, such as ``tcp://host:8786``.
     progress : bool, optional
         Show a progress bar; by default only where standard error is a terminal.
+    demand : str or Demand, optional
+        What draws the traces: a word such as `gamma:cv=4`, or an object (see `workloads`); the paper's demand by default. `vary`
+        may hold several, as ``{"demand": ["poisson", "gamma:cv=4"]}``.
+    trace : Trace, optional
+        One trace for every replication instead. Only policies that draw random numbers then differ between replications.
+    slo_s : float, optional
+        A bound on the delay, s. With it the table has the columns of `Simulation.delays` too.
 
     Returns
     -------
@@ -64,7 +77,8 @@ def sweep(
     Raises
     ------
     InputError
-        For unknown parameters, values or policies, before anything runs.
+        For unknown parameters, values, policies or demands, and where a parameter is varied that the demand decides itself, before
+        anything runs.
 
     Examples
     --------
@@ -73,7 +87,7 @@ def sweep(
     >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
     {(6, 'ga'): 19.9, (6, 'lru'): 25.9, (12, 'ga'): 19.9, (12, 'lru'): 54.8}
     """
-    return SweepPlan(vary, policies, replications, scenario, seed).means(jobs, dask, progress)
+    return SweepPlan(vary, policies, replications, scenario, seed, demand, trace, slo_s).means(jobs, dask, progress)
 
 
 def sweep_by_slot(
@@ -86,12 +100,14 @@ def sweep_by_slot(
     jobs: int = -1,
     dask: str = "",
     progress: bool | None = None,
+    demand: str | Demand | None = None,
+    trace: Trace | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run a sweep and keep its slots too.
 
     Parameters
     ----------
-    vary, policies, replications, scenario, seed, jobs, dask, progress
+    vary, policies, replications, scenario, seed, jobs, dask, progress, demand, trace
         As for `sweep`, which raises the same errors.
 
     Returns
@@ -106,7 +122,7 @@ def sweep_by_slot(
     >>> len(means), len(slots)
     (2, 200)
     """
-    return SweepPlan(vary, policies, replications, scenario, seed).means_and_slots(jobs, dask, progress)
+    return SweepPlan(vary, policies, replications, scenario, seed, demand, trace).means_and_slots(jobs, dask, progress)
 
 
 class SweepPlan:
@@ -119,6 +135,9 @@ class SweepPlan:
         replications: int,
         scenario: Scenario | None,
         seed: int,
+        demand: str | Demand | None = None,
+        trace: Trace | None = None,
+        slo_s: float | None = None,
     ):
         self.vary = {name: _values(name, values) for name, values in dict(vary or {}).items()}
         self.policies = _policies(policies)
@@ -128,11 +147,14 @@ class SweepPlan:
         points = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
         if not points:
             raise InputError(f"nothing to sweep over: {', '.join(name for name in self.vary if not self.vary[name])} has no values")
-        varied = [(point, scenario.vary(**point)) for point in points]
-        for policy, (_, server) in itertools.product(self.policies, varied):
+        varied = [_point(scenario, point, demand, trace) for point in points]
+        if len({tuple(map(str, label.items())) for label, _, _ in varied}) < len(varied):
+            raise InputError("two of the varied demands have one name; give each its own, as LoggedDemand(log, name='mine')")
+        for policy, (_, server, _) in itertools.product(self.policies, varied):
             if isinstance(policy, Bound):
                 policy.admit(server)
-        self.points, self.replications, self.seed = varied, range(replications), seed
+        self.points, self.replications = varied, range(replications)
+        self.seed, self.slo_s = seed, _bound_on_delay(slo_s)
 
     def means(self, jobs: int = -1, dask: str = "", progress: bool | None = None) -> pd.DataFrame:
         """Run the sweep; the table of `sweep`."""
@@ -151,26 +173,40 @@ class SweepPlan:
     def _run(self, jobs: int, dask: str, progress: bool | None, *, by_slot: bool) -> Iterator[tuple[dict, dict, dict]]:
         """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
-        groups = list(itertools.product(_alike(self.points), self.replications))
-        tasks = [
-            ([self.points[place][1] for place in places], self.policies, self.seed, replication, by_slot)
-            for places, replication in groups
-        ]
+        what = (self.policies, self.seed, by_slot, self.slo_s)
+        groups = list(itertools.product(_alike([label for label, _, _ in self.points]), self.replications))
+        tasks = [([self.points[place][1:] for place in places], number, *what) for places, number in groups]
         results = run_parallel(_cells, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
         found: dict[tuple[int, int], Cell] = {}
-        for (places, replication), cells in zip(groups, results, strict=True):
-            found |= {(place, replication): cell for place, cell in zip(places, cells, strict=True)}
-        for (place, (point, _)), replication in itertools.product(enumerate(self.points), self.replications):
-            for name, means, slots in found.pop((place, replication)):
-                yield {**point, "replication": replication, "policy": name}, means, slots
+        for (places, number), cells in zip(groups, results, strict=True):
+            found |= {(place, number): cell for place, cell in zip(places, cells, strict=True)}
+        for (place, (point, _, _)), number in itertools.product(enumerate(self.points), self.replications):
+            for name, means, slots in found.pop((place, number)):
+                yield {**point, "replication": number, "policy": name}, means, slots
 
 
-def _alike(points: Sequence[tuple[dict, Scenario]]) -> list[list[int]]:
+def _alike(labels: Sequence[dict]) -> list[list[int]]:
     """The places of the points, grouped: the points of a group differ in their number of slots alone."""
     groups: dict[tuple, list[int]] = {}
-    for place, (point, _) in enumerate(points):
-        groups.setdefault(tuple(value for name, value in point.items() if name != "slots"), []).append(place)
+    for place, label in enumerate(labels):
+        groups.setdefault(tuple(value for name, value in label.items() if name != "slots"), []).append(place)
     return list(groups.values())
+
+
+def _point(scenario: Scenario, point: dict, demand: str | Demand | None, trace: Trace | None) -> tuple[dict, Scenario, Demand]:
+    """A point's labels, its scenario and its demand. Raises InputError where the demand decides a varied parameter itself."""
+    given = [
+        name for name, value in (("demand", demand), ("trace", trace), ("vary['demand']", point.get("demand"))) if value is not None
+    ]
+    if trace is not None and not isinstance(trace, Trace):
+        raise InputError(f"trace is {trace!r}; it must be a Trace: see read_trace and Trace.from_table")
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are given; a sweep has one demand")
+    chosen = GivenTrace(trace) if trace is not None else find_demand(point.get("demand", demand))
+    parameters = {name: value for name, value in point.items() if name != "demand"}
+    check_own(chosen, list(parameters))
+    label = point | ({"demand": chosen.name} if "demand" in point else {})
+    return label, scenario.vary(**parameters), chosen
 
 
 def _values(name: str, values: Iterable) -> list:
@@ -194,17 +230,25 @@ def _policies(policies: Sequence[str | Policy]) -> list[Policy]:
     return chosen
 
 
-def _cells(task: tuple[Sequence[Scenario], Sequence[Policy], int, int, bool]) -> list[Cell]:
-    """Play every policy on one replication of scenarios that differ in their number of slots alone; a cell per scenario.
+def _bound_on_delay(slo_s: float | None) -> float | None:
+    """The bound on the delay. Raises InputError where it is no number above zero."""
+    if slo_s is not None and (isinstance(slo_s, bool) or not isinstance(slo_s, int | float | np.number) or not 0 < slo_s < np.inf):
+        raise InputError(f"slo_s is {slo_s!r}; it must be a number of seconds above zero")
+    return slo_s
 
-    A shorter trace begins the longer one. So a policy that knows nothing of the future is played on the longest trace alone.
+
+def _cells(task: tuple[Sequence[tuple[Scenario, Demand]], int, Sequence[Policy], int, bool, float | None]) -> list[Cell]:
+    """Play every policy on one replication of points that differ in their number of slots alone; a cell per point.
+
+    A policy that knows nothing of the future is played on the longest trace alone, where the shorter traces begin that trace.
     """
-    scenarios, policies, seed, replication, by_slot = task
-    games = [Game.of(scenario, seed, replication) for scenario in scenarios]
+    points, replication, policies, seed, by_slot, slo_s = task
+    games = [Game.of(scenario, seed, replication, demand=demand) for scenario, demand in points]
     longest = max(games, key=lambda game: game.charges.trace.slots)
+    begins = len(games) > 1 and all(_begins(game.charges.trace, longest.charges.trace) for game in games)
     cells: list[Cell] = [[] for _ in games]
     for policy in policies:
-        whole = longest.play(policy) if len(games) > 1 and _knows_no_length(policy) else None
+        whole = longest.play(policy) if begins and _knows_no_length(policy) else None
         for game, cell in zip(games, cells, strict=True):
             try:
                 run = game.play(policy) if whole is None else whole.up_to(game.charges)
@@ -213,8 +257,20 @@ def _cells(task: tuple[Sequence[Scenario], Sequence[Policy], int, int, bool]) ->
                     raise
                 cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
             else:
-                cell.append((run.policy, run.means(), run.by_slot if by_slot else {}))
+                delays = {} if slo_s is None else run.delays(slo_s)
+                cell.append((run.policy, run.means() | delays, run.by_slot if by_slot else {}))
     return cells
+
+
+def _begins(trace: Trace, longer: Trace) -> bool:
+    """Does the longer trace begin with this trace, at the same rate and popularity?"""
+    count = len(trace)
+    return (
+        trace.requests_per_slot == longer.requests_per_slot
+        and np.array_equal(trace.popularity, longer.popularity)
+        and np.array_equal(trace.slot, longer.slot[:count])
+        and np.array_equal(trace.model, longer.model[:count])
+    )
 
 
 def _knows_no_length(policy: Policy) -> bool:

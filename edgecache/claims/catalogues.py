@@ -4,15 +4,15 @@ The paper gives the range of each feature over its ten models, and names the mod
 published or computed from what is. The others are calibrated, or set to an end of a range. Here these others vary at random.
 """
 
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from ..catalogue import SHIPPED, TABLE_I, Catalogue, load_catalogue
 from ..ensembles import Ensemble
-from ..errors import whole_number
-from ..parallel import run_parallel
+from ..files import Journal
 from ..policies import POLICIES
 from ..scenario import NAMED, Scenario
 from .design import MEASURES, POINTS, SLACKS, judged, random_generator
@@ -58,17 +58,45 @@ def vary_catalogue(number: int) -> Catalogue:
     return Catalogue(shipped.services, **features)
 
 
-def judge_catalogues(
-    count: int = COUNT, replications: int = REPLICATIONS, *, jobs: int = -1, progress: bool = True
-) -> pd.DataFrame:
-    """Judge every claim by means, under every named reading, with the shipped catalogue and with random ones.
+def judge_catalogue(task: tuple[str, int], replications: int = REPLICATIONS) -> list[float]:
+    """Judge every claim by means, under a named reading with a catalogue.
 
     Parameters
     ----------
-    count : int
-        Number of random catalogues.
+    task : tuple of str and int
+        The name of the reading, and the number of the catalogue.
     replications : int
         Number of replications behind each mean. Exact stands for the proposed method.
+
+    Returns
+    -------
+    list of float
+        The slack of each claim in SLACKS, above zero where it holds; then MEASURES.
+
+    Examples
+    --------
+    >>> len(judge_catalogue(("literal", 1), 1)) == len(SLACKS) + len(MEASURES)
+    True
+    """
+    reading, number = task
+    scenario = Scenario.named(reading, catalogue=vary_catalogue(number))
+    ensemble = Ensemble([scenario.vary(reading=None, **point) for point in POINTS], range(replications), TRACE_SEED)
+    return judged(np.stack([ensemble.play(POLICIES[name]).mean(axis=-1) for name in (*BASELINES, "exact")], axis=2))
+
+
+def judge_catalogues(
+    journal: Journal, named: Sequence[str] = tuple(NAMED), count: int = COUNT, *, jobs: int = -1, progress: bool = True
+) -> pd.DataFrame:
+    """Judge every claim under named readings, with the shipped catalogue and with random ones.
+
+    Parameters
+    ----------
+    journal : Journal
+        Keeps each result, and has those of an earlier run.
+    named : sequence of str
+        The named readings.
+    count : int
+        Number of random catalogues.
     jobs : int
         Number of processes; -1 is every core.
     progress : bool
@@ -77,34 +105,12 @@ def judge_catalogues(
     Returns
     -------
     DataFrame
-        One row per `reading` and `catalogue` (0 is the shipped one): the slack of each claim in SLACKS, above zero where it holds,
-        and MEASURES.
-
-    Raises
-    ------
-    InputError
-        For a count or a number of replications below 1.
-
-    Examples
-    --------
-    >>> judge_catalogues(1, 1, jobs=1, progress=False)["catalogue"].tolist()
-    [0, 1, 0, 1, 0, 1]
+        One row per `reading` and `catalogue` (0 is the shipped one), with the columns SLACKS and MEASURES.
     """
-    whole_number("count of catalogues", count)
-    whole_number("replications", replications)
-    tasks = [(reading, number) for reading in NAMED for number in range(count + 1)]
-    judge = partial(_judge_catalogue, replications=replications)
-    results = run_parallel(judge, tasks, jobs, progress=progress, description="catalogues")
-    rows = [(*task, *result) for task, result in zip(tasks, results, strict=True)]
+    tasks = {f"{name} {NAMED[name]} {number}": (name, number) for name in named for number in range(count + 1)}
+    results = journal.run(judge_catalogue, tasks, jobs=jobs, progress=progress, description="catalogues")
+    rows = [(*task, *result) for task, result in zip(tasks.values(), results, strict=True)]
     return pd.DataFrame(rows, columns=["reading", "catalogue", *SLACKS, *MEASURES])
-
-
-def _judge_catalogue(task: tuple[str, int], replications: int) -> list[float]:
-    """The slacks and measures of a reading with a catalogue."""
-    reading, number = task
-    scenario = Scenario.named(reading, catalogue=vary_catalogue(number))
-    ensemble = Ensemble([scenario.vary(reading=None, **point) for point in POINTS], range(replications), TRACE_SEED)
-    return judged(np.stack([ensemble.play(POLICIES[name]).mean(axis=-1) for name in (*BASELINES, "exact")], axis=2))
 
 
 def shares_that_hold(table: pd.DataFrame) -> pd.DataFrame:
@@ -113,7 +119,7 @@ def shares_that_hold(table: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        From `judge_catalogues`.
+        The table of `judge_catalogues`.
 
     Returns
     -------

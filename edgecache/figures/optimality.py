@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ..statistics import summarise
-from .style import BOUND_CLASS, KNOWLEDGE_MARK, LABELS, PALETTE, POLICY_STYLE, STYLE, WIDTH, add_note, base_policy, label, panels
+from .style import BOUND_CLASS, LABELS, PALETTE, STYLE, add_note, panels
 
 PART_STYLE = {
     "solver": (PALETTE[3], "o", "solver error: GA - Exact"),
@@ -146,42 +145,6 @@ def growth(scaling: pd.DataFrame) -> Figure:
             axis.minorticks_off()
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         add_note(figure, "medians; bands: fastest to slowest decision; measured by make bench")
-    return figure
-
-
-def ranking(table: pd.DataFrame) -> Figure:
-    """Draw all policies in the order of their mean cost, and in the order of their mean service delay.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per replication and policy, as `edgecache.sweep` gives it without varied parameters.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Two panels with 95 % intervals; hollow markers know the popularity or the future.
-
-    Examples
-    --------
-    >>> import edgecache as ec
-    >>> [text.get_text() for text in ranking(ec.sweep({}, ["lru", "belady"], 2, jobs=1)).axes[0].get_yticklabels()]
-    ['Belady **', 'LRU']
-    """
-    with rc_context(STYLE):
-        figure, axes = panels(1, 2, width=WIDTH + 0.5, height=5.0)
-        for axis, outcome in zip(axes, ("total_cost", "service_delay_s"), strict=True):
-            summary = summarise(table, outcome).dropna(subset="mean").sort_values("mean", ascending=False, kind="stable")
-            for place, row in enumerate(summary.itertuples()):
-                policy = base_policy(row.policy)
-                colour, marker = POLICY_STYLE.get(policy, ("0.5", "o"))
-                spread = [[max(row.mean - row.low, 0.0)], [max(row.high - row.mean, 0.0)]]  # an ulp below where all are equal
-                axis.errorbar(row.mean, place, xerr=spread, color=colour, marker=marker, markersize=6, capsize=2, linewidth=1,
-                              markerfacecolor="white" if KNOWLEDGE_MARK.get(policy) else colour)  # fmt: skip
-            names = [f"{label(name)}{KNOWLEDGE_MARK.get(base_policy(name), '')}" for name in summary["policy"]]
-            axis.set(yticks=range(len(names)), yticklabels=names, xlabel=LABELS[outcome].replace("\n", " "), xlim=(0, None))
-        note = "95 % intervals of the mean; hollow: knows the popularity (*) or the future (**)"
-        add_note(figure, f"{note}\nClairvoyant (the floor) and Optimal online (the best online) are the best {BOUND_CLASS}")
     return figure
 
 

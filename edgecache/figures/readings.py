@@ -76,6 +76,7 @@ def _change(effect: float) -> str:
 
 
 STRIPS = (
+    "scope",
     "charge",
     "active_cycle",
     "resource_unit",
@@ -167,7 +168,8 @@ PARAMETER_STYLE = {
     "arrival_rate": (PALETTE[2], "arrival_rate"),
     "zipf": (PALETTE[4], "zipf"),
     "catalogue": (PALETTE[5], "catalogue (its size)"),
-    "other": ("0.35", "active_cycle, popularity, lfu, beta"),
+    "scope": (PALETTE[6], "scope"),
+    "other": ("0.35", "active_cycle, popularity, its order, lfu, beta"),
 }
 MEASURE_NAMES = dict(zip(MEASURES, ("least reduction", "largest reduction", "how much longer users wait"), strict=True))
 

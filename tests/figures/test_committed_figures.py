@@ -11,10 +11,12 @@ from PIL import Image
 from support.layout import pixels, texts_of, texts_outside
 
 from edgecache import PAPER, Scenario, reductions, sweep
+from edgecache.claims.catalogues import shares_that_hold
 from edgecache.claims.design import read_readings
-from edgecache.figures import optimality, profiling, readings, sweeps, system
+from edgecache.figures import optimality, profiling, readings, shares, sweeps, system
 from edgecache.figures.output import source_tables
 from edgecache.figures.style import STYLE
+from edgecache.figures.tradeoff import cost_against_delay
 from edgecache.profiling.comparisons import compare, read_replay
 from edgecache.profiling.profile_files import companion, read_profile
 
@@ -64,7 +66,7 @@ def replayed():
 
 
 def headline():
-    closest = reductions(sweep({}, PAPER, 30, Scenario.named("closest"), jobs=1, progress=False))  # as notebook 06 does
+    closest = reductions(sweep({}, PAPER, 200, Scenario.named("closest"), jobs=1, progress=False))  # as notebook 06 does
     marks = {"literal": table("reductions"), "closest": closest}
     return readings.headline(
         table("readings.parquet"), {name: tuple(rows["reduction"].agg(["min", "max"])) for name, rows in marks.items()}
@@ -105,12 +107,14 @@ REDRAWN = {
     "optimality-gap-split-estimated": lambda: optimality.gap_split(table("optimality-gap-split-estimated")),
     "optimality-ga-certificate": lambda: optimality.certificate(table("optimality-ga-certificate")),
     "optimality-growth": lambda: optimality.growth(table("scaling")),
-    "optimality-ranking": lambda: optimality.ranking(table("optimality-ranking")),
+    "optimality-tradeoff": lambda: cost_against_delay(table("optimality-tradeoff")),
     "optimality-capacity-map": lambda: optimality.capacity_map(table("optimality-capacity-map")),
     "readings-ledger": lambda: readings.ledger(table("claims")),
     "readings-heat-map": lambda: readings.heat_map(table("readings-best"), table("claims"), table("readings.parquet")),
     "readings-sensitivity": lambda: readings.sensitivity(table("readings-sensitivity")),
     "readings-headline": headline,
+    "readings-scopes": lambda: shares.scopes(table("readings-scopes")),
+    "readings-catalogues": lambda: shares.catalogues(shares_that_hold(table("readings-catalogues"))),
     "replay-predicted-and-measured": replayed,
 }
 

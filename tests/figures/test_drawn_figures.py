@@ -12,7 +12,14 @@ from support.layout import lines_of, pixels, texts_of, texts_outside
 
 from edgecache import BOUNDS, GA, PAPER, POLICIES, Scenario, box_statistics, sweep, sweep_by_slot
 from edgecache.analysis import gaps
-from edgecache.figures import optimality, style, sweeps
+from edgecache.analysis.tradeoff import FLOOR, ONLINE, POLICY, summarise_tradeoff
+from edgecache.analysis.tradeoff import tradeoff as play_tradeoff
+from edgecache.claims.catalogues import shares_that_hold
+from edgecache.claims.design import SCOPES as SCOPE_NAMES
+from edgecache.claims.design import SLACKS
+from edgecache.claims.pairs import compare_scopes
+from edgecache.figures import optimality, style, sweeps, tradeoff
+from edgecache.figures import shares as share_figures
 
 QUIET = {"progress": False, "jobs": 1}
 CHEAP = Scenario(w2=0.05, slots=30)
@@ -22,6 +29,10 @@ LIMITED = [replace(POLICIES[name], limit=20) for name in BOUNDS]  # on any serve
 INEXACT = sweep({"storage_gb": [60, 120]}, [*PAPER, *LIMITED], 2, CHEAP, **QUIET)
 ALL = sweep({}, list(POLICIES), 2, CHEAP, **QUIET)
 SPLIT = gaps.split_gap(BOUNDED)
+POINTS = summarise_tradeoff(play_tradeoff(list(POLICIES), CHEAP, waiting=[0, 2, 50], w2=[0.0, 0.5, 1.0], replications=3, jobs=1))
+SIGNS = np.random.default_rng(0).choice([-1.0, 1.0], (80, len(SLACKS)), p=[0.2, 0.8])
+SCOPES = compare_scopes(pd.DataFrame(SIGNS, columns=SLACKS).assign(scope=np.tile(SCOPE_NAMES, 20), charge="absence", w2=1.0))
+CATALOGUES = shares_that_hold(pd.DataFrame(SIGNS, columns=SLACKS).assign(catalogue=range(80), reading="literal"))
 CASES = ("ten services, default", "ten services, w2 = 0.01", "20 random models, w2 = 0.001", "100 random models, w2 = 0.001")
 SERVERS = {"fixed": 1, "growing": 2, "synthetic": 0.5}  # and how slow, and how much the GA loses there
 SCALING = pd.DataFrame(
@@ -70,7 +81,9 @@ FIGURES = {
     "trend with a cloud": lambda: sweeps.trends(cloudy()),
     "gap split of two": lambda: optimality.gap_split(split_of("storage_gb", "arrival_rate")),
     "gap split of one": lambda: optimality.gap_split(split_of("storage_gb")),
-    "inexact ranking": lambda: optimality.ranking(INEXACT[INEXACT["storage_gb"] == 60].drop(columns="storage_gb")),
+    "cost against delay": lambda: tradeoff.cost_against_delay(POINTS),
+    "scopes": lambda: share_figures.scopes(SCOPES),
+    "catalogues": lambda: share_figures.catalogues(CATALOGUES),
 }
 
 
@@ -106,7 +119,7 @@ def note_of(figure):
 
 def test_every_figure_with_a_bound_names_the_policies_that_it_bounds():
     drawn = [sweeps.trends(BOUNDED), sweeps.trends(INEXACT, sweeps.USERS), sweeps.cost_boxes(BOUNDED_BOXES), *(
-        optimality.gap_split(split_of("storage_gb")), optimality.ranking(ALL))]  # fmt: skip
+        optimality.gap_split(split_of("storage_gb")), tradeoff.cost_against_delay(POINTS))]  # fmt: skip
     for figure in drawn:
         assert "among policies that decide at misses, keep the requested model, and neither prefetch nor unload" in note_of(figure)
     assert "among policies" not in note_of(FIGURES["trend without bounds"]())
@@ -237,23 +250,34 @@ def test_growth_draws_its_table():
     assert len({line.get_linestyle() for line in lost}) == len(lost)
 
 
-def test_the_ranking_is_in_order_and_says_who_knows():
-    figure = optimality.ranking(ALL)
-    knows = {"belady": "**", "belady-cost": "**", "optimal-online": "*", "optimal-online-delay": "*"}
-    knows |= {"clairvoyant": "**", "clairvoyant-delay": "**"}
-    for axis, outcome in zip(figure.axes, ("total_cost", "service_delay_s"), strict=True):
-        means = ALL.groupby("policy")[outcome].mean()
-        points = sorted((line.get_ydata()[0], line.get_xdata()[0], line) for line in axis.get_lines() if line.get_marker() != "|")
-        assert_allclose([x for _, x, _ in points], sorted(means, reverse=True))
-        names = {f"{POLICIES[name].label} {knows.get(name, '')}".strip(): name for name in POLICIES}
-        for text, (_, x, line) in zip(axis.get_yticklabels(), points, strict=True):
-            name = names[text.get_text()]
-            assert x == pytest.approx(means[name])
-            assert (line.get_marker(), to_hex(line.get_color())) == (
-                style.POLICY_STYLE[name][1],
-                to_hex(style.POLICY_STYLE[name][0]),
-            )
-            assert (line.get_markerfacecolor() == "white") == (name in knows)
+def test_cost_against_delay_draws_its_points_and_fronts():
+    (axis,) = tradeoff.cost_against_delay(POINTS).axes
+    lines = lines_of(axis)
+    for name, kind in (("Floor", FLOOR), ("Best online", ONLINE)):
+        front = POINTS[POINTS["kind"] == kind].sort_values("total_cost")
+        assert_allclose(lines[name].get_xydata(), front[["total_cost", "service_delay_all_s"]])
+    drawn = {container.get_label(): container.lines[0] for container in axis.containers}
+    for row in POINTS[POINTS["kind"] == POLICY].itertuples():
+        mark = {"past": "", "popularity": " *", "future": " **"}[POLICIES[row.policy].knows]
+        line = drawn[f"{POLICIES[row.policy].label}{mark}"]
+        assert_allclose(line.get_xydata(), [[row.total_cost, row.service_delay_all_s]])
+        assert to_hex(line.get_color()) == to_hex(style.POLICY_STYLE[row.policy][0])
+        assert (line.get_markerfacecolor() == "white") == bool(mark)
+    assert {text.get_text() for text in axis.texts} == {"w2 = 0", "w2 = 0.5", "w2 = 1"}
+
+
+def test_scopes_and_catalogues_draw_their_shares():
+    for axis, charge in zip(share_figures.scopes(SCOPES).axes, ("any", "absence"), strict=True):
+        rows = SCOPES[SCOPES["charge"] == charge]
+        drawn = {container.get_label().split(":")[0]: container.lines[0] for container in axis.containers}
+        assert_allclose(drawn["evict"].get_xdata(), 100 * rows["first"].iloc[::3])
+        for scope in ("bypass", "prefetch", "free"):
+            assert_allclose(drawn[scope].get_xdata(), 100 * rows[rows["scope"] == scope]["second"])
+    (axis,) = share_figures.catalogues(CATALOGUES).axes
+    found = [
+        (container.lines[0].get_xdata()[0], container.lines[0].get_markerfacecolor() == "white") for container in axis.containers
+    ]
+    assert found == [(100 * row.share, not row.shipped) for row in CATALOGUES.itertuples()]
 
 
 def test_the_capacity_map_by_hand():
