@@ -20,6 +20,7 @@ from edgecache import (
     Scenario,
     eviction_policy,
     lower_bound,
+    poisson_trace,
     sample_catalogue,
     simulate,
     summarise,
@@ -393,3 +394,19 @@ def test_random_catalogues_sweep_too():
     table = sweep({"arrival_rate": [0.5, 4.0]}, ["fifo", "exact"], 2, scenario, **QUIET)
     requests = table.groupby("arrival_rate")["requests"].mean()
     assert requests[4.0] > 3 * requests[0.5] > 0
+
+
+def test_a_demand_whose_longer_trace_begins_otherwise_is_played_at_every_length():
+    """Here the last slot comes first, so no shorter trace begins a longer one."""
+
+    class Backwards:
+        name, own = "backwards", ()
+
+        def trace(self, scenario, seed):
+            drawn = poisson_trace(scenario, seed)
+            return replace(drawn, slot=scenario.slots - 1 - drawn.slot[::-1], model=drawn.model[::-1])
+
+    table = sweep({"slots": [10, 30]}, ["lru", "ga"], 2, demand=Backwards(), slo_s=5.0, **QUIET)
+    for length in (10, 30):
+        alone = sweep({"slots": [length]}, ["lru", "ga"], 2, demand=Backwards(), slo_s=5.0, **QUIET)
+        assert_frame_equal(table[table["slots"] == length].reset_index(drop=True), alone)
