@@ -21,7 +21,7 @@ $(STAMP):
 figures: $(STAMP) ## redraw every figure of the paper into figures/, with its table in data/results/
 	$(BIN)/edgecache reproduce
 
-test: $(STAMP) ## prove it: the tests, and every notebook at quick size
+test: $(STAMP) ## prove it: the tests, and every notebook
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests notebooks
 
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
@@ -43,7 +43,7 @@ calibration: $(STAMP) ## measure how often intervals cover and verdicts err, int
 readme: $(STAMP) ## write the README's numbers from data/results/
 	$(BIN)/python tools/readme.py
 
-notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
+notebooks: $(STAMP) ## execute the notebooks and refresh the committed copies
 	$(BIN)/python tools/refresh.py
 
 report: $(STAMP) ## build the static site into build/report/

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-import yaml
 from bs4 import BeautifulSoup
 from pygments.formatters import HtmlFormatter
 from report_figures import Figure, gallery
@@ -21,9 +20,6 @@ from report_markdown import Exporter, html
 from edgecache.errors import InputError
 
 ROOT = Path(__file__).parent.parent
-FULL = "This page shows the outputs of full size, as the last `make figures` wrote them."
-QUICK = "This page shows the outputs of the committed notebook, executed at quick size; `make figures` makes those of full size."
-COMMITTED = "This page shows the notebook with the outputs that it was committed with."
 
 
 @dataclass
@@ -32,36 +28,11 @@ class Page:
 
     name: str
     notebook: nbformat.NotebookNode
-    shows: str  # which outputs
-    parameters: str = ""  # the text of its full-size parameters
     figures: tuple[Figure, ...] = ()
 
     @property
     def title(self) -> str:
         return self.notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-
-
-def load(path: Path, root: Path) -> Page:
-    """The committed notebook, with the outputs of `make figures` if those are of the same code and the full-size parameters."""
-    notebook, executed = nbformat.read(path, as_version=4), root / "build/executed" / path.name
-    if not path.stem[:2].isdigit():
-        return Page(path.stem, notebook, COMMITTED)
-    parameters = (root / "notebooks/params" / f"{path.stem}.yaml").read_text()
-    if executed.exists():
-        full = nbformat.read(executed, as_version=4)
-        cells, ran = code(notebook), code(full)
-        used = full.metadata.get("papermill", {}).get("parameters", {})
-        if [cell.source for cell in cells] == [cell.source for cell in ran] and used == used | yaml.safe_load(parameters):
-            for cell, run in zip(cells, ran, strict=True):
-                cell.outputs = run.outputs
-            return Page(path.stem, notebook, FULL, parameters)
-    return Page(path.stem, notebook, QUICK, parameters)
-
-
-def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The code cells of a notebook, but for the one that papermill adds."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    return [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", [])]
 
 
 def results(readme: str) -> tuple[str, list[tuple[str, str]]]:
@@ -106,27 +77,27 @@ def build(out: Path, root: Path):
     for folder, files in (("notebooks", notebooks), ("figures", figures), ("data/results", tables)):
         if not files:
             raise InputError(f"there is nothing in {root / folder}: the report needs a checkout in which `make figures` has run")
-    pages = [load(path, root) for path in sorted(notebooks, key=lambda path: (not path.stem[:2].isdigit(), path.stem))]
+    in_order = sorted(notebooks, key=lambda path: (not path.stem[:2].isdigit(), path.stem))
+    pages = [Page(path.stem, nbformat.read(path, as_version=4)) for path in in_order]
     shown = gallery(root / "figures", tables, {page.name: page.notebook for page in pages})
     for page in pages:
         page.figures = tuple(figure for figure in shown if figure.notebook == page.name)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="report-", dir=out.parent) as folder:
         site = Path(folder) / "new"
-        copy_files(site, pages, root)
+        copy_files(site, root)
         write_pages(site, pages, root)
         if out.exists():
             out.rename(Path(folder) / "old")
         site.rename(out)
 
 
-def copy_files(site: Path, pages: list[Page], root: Path):
-    """Copy the figures, the tables and the full-size parameters."""
+def copy_files(site: Path, root: Path):
+    """Copy the figures and the tables."""
     figures = sorted((root / "figures").glob("*.png"))
     copied = {
         "figures": [path.with_suffix(ending) for path in figures for ending in (".png", ".pdf")],
         "tables": (root / "data/results").glob("*"),
-        "params": [root / "notebooks/params" / f"{page.name}.yaml" for page in pages if page.parameters],
     }
     for kind, files in copied.items():
         (site / kind).mkdir(parents=True)

@@ -28,11 +28,10 @@ HERE = {"fig1-service-delay-here": TABLES, "replay-here": ["profile-replay.csv"]
 
 def checkout(folder: Path) -> Path:
     """The least that a report can be built of: a notebook, its figures and tables, and the README."""
-    for part in ("notebooks", "notebooks/params", "figures", "data/results", "build"):
+    for part in ("notebooks", "figures", "data/results", "build"):
         (folder / part).mkdir(parents=True)
     name = "02-system-model"
     shutil.copyfile(ROOT / f"notebooks/{name}.ipynb", folder / f"notebooks/{name}.ipynb")
-    shutil.copyfile(ROOT / f"notebooks/params/{name}.yaml", folder / f"notebooks/params/{name}.yaml")
     code = (ROOT / f"notebooks/{name}.ipynb").read_text()
     for figure in (ROOT / "figures").glob("*.p*"):
         if f'\\"{figure.stem}\\"' in code:
