@@ -22,6 +22,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "named": reference.named,
     "policies": reference.policies,
     "catalogue": reference.catalogue,
+    "fields": reference.fields,
+    "layers": reference.layers,
     "rooms": reference.rooms,
     "api": reference.api,
     "figures": figures.figures,

@@ -25,5 +25,6 @@ def listed(words: Iterable[str]) -> str:
 
 def number_range(values: Iterable[float], form: str = "{:.1%}") -> str:
     """The least and the largest of some numbers, or the one number where both look alike."""
-    ends = [form.format(value) for value in (min(values := list(values)), max(values))]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    numbers = sorted(values)
+    low, high = form.format(numbers[0]), form.format(numbers[-1])
+    return low if low == high else f"{low} to {high}"

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import tomllib
 
 import pandas as pd
 
@@ -13,8 +14,9 @@ from edgecache.catalogue import SHIPPED, TABLE_I
 from edgecache.listing import POLICY_TABLE
 from edgecache.scenario import NAMED, OPEN, READINGS, Scenario
 
-from . import listed, markdown_table
+from . import ROOT, listed, markdown_table
 
+INTERNAL = ("place", "ahead", "behind", "seed", "prefetches", "lfu_in_cache")  # fields that the loop keeps for itself
 STATUSES = ("published", "computed", "calibrated", "table_bound")
 
 
@@ -64,6 +66,33 @@ def catalogue() -> str:
     total = cells.sum(axis=1)
     told = listed(f"{total[name]:.0f} are `{name}`" for name in STATUSES)
     return f"Of {len(table) * len(TABLE_I)} cells, {told}.\n\n{markdown_table(('status', *(f'`{name}`' for name in TABLE_I)), rows)}"
+
+
+def fields() -> str:
+    """The fields of a model and of the server that a rank may read."""
+    source = (ROOT / "edgecache/policies/contract.py").read_text()
+    parts = []
+    for record, title in (("MODEL", "`model.`"), ("SERVER", "`server.`")):
+        block = source.split(f"\n{record} = np.dtype(")[1].split("align=True")[0]
+        found = re.findall(r'\("(\w+)", np\.\w+\),(?: +# (.*))?', block)
+        rows = [(f"`{name}`", about or _unit(name, record)) for name, about in found if name not in INTERNAL]
+        parts.append(markdown_table((title, "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _unit(name: str, record: str) -> str:
+    """The meaning of a field that the source leaves to its name."""
+    if record == "SERVER":
+        return "free now"
+    special = {"index": "its number in the catalogue", "deployed_since": "the request that deployed it", "last_request": "the last"}
+    return special.get(name, "as in the catalogue")
+
+
+def layers() -> str:
+    """The layers of the package, from the top; names on one line import nothing from one another."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    return "```text\n" + "\n".join(contract["layers"]) + "\n```"
 
 
 def rooms() -> str:

@@ -1,0 +1,107 @@
+"""A Sphinx extension: the contents of the site, and pages that work by keyboard and with nothing from elsewhere."""
+
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+
+CONTENTS = """
+
+```{toctree}
+:hidden:
+:caption: The paper, questioned
+
+docs/model
+docs/claims
+docs/figures
+```
+
+```{toctree}
+:hidden:
+:caption: Notebooks
+:glob:
+
+notebooks/0*
+notebooks/explorer
+```
+
+```{toctree}
+:hidden:
+:caption: Guides
+
+docs/guides/policy
+docs/guides/catalogue
+docs/guides/log
+docs/guides/machine
+docs/guides/cluster
+docs/guides/paper
+```
+
+```{toctree}
+:hidden:
+:caption: Reference
+
+docs/architecture
+docs/api
+docs/profiling
+docs/benchmarks
+build/measured/index
+data/README
+```
+
+```{toctree}
+:hidden:
+:caption: The project
+
+CONTRIBUTING
+CODE_OF_CONDUCT
+SECURITY
+CHANGELOG
+```
+"""
+WIDE = {"pre": "Code", "div.table-wrapper": "Table", "div.output": "Output"}
+REDIRECT = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>edgecache</title>
+<meta http-equiv="refresh" content="0; url=README.html"></head>
+<body><main><h1>edgecache</h1><a href="README.html">To the site</a></main></body></html>
+"""
+
+
+def add_contents(app: Sphinx, docname: str, content: list[str]) -> None:
+    """Give the front page, which is README.md, the contents of the site."""
+    if docname == app.config.root_doc:
+        content[0] += CONTENTS
+
+
+def tidy(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: object) -> None:
+    """Let a keyboard scroll every wide part of the page, and drop what pandas adds for notebooks."""
+    if "body" not in context:
+        return
+    soup = BeautifulSoup(context["body"], "html.parser")
+    for style in soup.select("style"):
+        style.decompose()
+    for corner in soup.select("th"):
+        if not corner.get_text(strip=True):
+            corner.name = "td"
+    for table in soup.select("table"):
+        del table["border"]
+        if not table.find_parent(class_="table-wrapper"):
+            table.wrap(soup.new_tag("div", attrs={"class": "table-wrapper"}))
+    for selector, label in WIDE.items():
+        for part in soup.select(selector):
+            part.attrs |= {"role": "group", "tabindex": "0", "aria-label": label}
+    context["body"] = str(soup)
+
+
+def add_index(app: Sphinx, error: Exception | None) -> None:
+    """Lead from index.html to the front page."""
+    if error is None:
+        (Path(app.outdir) / "index.html").write_text(REDIRECT)
+
+
+def setup(app: Sphinx) -> dict:
+    """Register all this."""
+    app.connect("source-read", add_contents)
+    app.connect("html-page-context", tidy, priority=900)
+    app.connect("build-finished", add_index)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
