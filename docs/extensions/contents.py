@@ -43,6 +43,7 @@ docs/guides/paper
 
 docs/architecture
 docs/api
+docs/modules
 docs/profiling
 docs/benchmarks
 build/measured/index
