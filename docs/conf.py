@@ -39,6 +39,7 @@ html_theme = "furo"
 html_title = "edgecache"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+html_use_index = html_domain_indices = False
 html_show_sourcelink = False
 html_copy_source = False
 html_show_copyright = False

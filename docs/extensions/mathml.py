@@ -7,6 +7,7 @@ from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+TAG = re.compile(r"\\tag\{(\w+)\}")
 PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
 
 
@@ -36,8 +37,14 @@ def _inline(translator, node) -> None:  # noqa: ANN001, of docutils
 
 
 def _block(translator, node) -> None:  # noqa: ANN001, of docutils
-    formula = mathml(node.astext(), "block", translator.builder.current_docname)
-    translator.body.append(f'<div class="formula" role="group" tabindex="0" aria-label="Formula">{formula}</div>')
+    text, number = TAG.sub("", node.astext()), TAG.search(node.astext())
+    formula = mathml(text, "block", translator.builder.current_docname)
+    name = f"({number[1]})" if number else ""
+    label = f"Equation {number[1]}" if number else "Formula"
+    anchor = f' id="eq-{number[1]}"' if number else ""
+    translator.body.append(
+        f'<div class="formula" role="group" tabindex="0" aria-label="{label}"{anchor}>{formula}<span>{name}</span></div>'
+    )
     raise _skip()
 
 
