@@ -3,14 +3,15 @@
 The root is the paper; a room is an audience. To read the paper, read in this order:
 
     catalogue, scenario    the models, the server, and how the paper's lost symbols are read
-    demand, costs          the requests; equations 1 to 12, one function each
+    trace, demand, costs   the requests, and what draws them; equations 1 to 12, one function each
     accounting             what each event of a trace costs under a reading
     policies/              who decides: eviction policies, Algorithm 1, the exact optimum, the bounds
     simulator, results     play a trace (loop: the compiled loop); what happened and what it cost
     sweeps, statistics     many runs as tidy tables, and what may be said of them (intervals: how sure that is)
 
-Further rooms: analysis/ (explain a decision, split a gap), figures/, claims/ (the paper's statements and their verdicts),
-profiling/ (measure real networks), explorer/ (sliders), cli/ (commands). Each room's docstring says how to extend it.
+Further rooms: logs/ (read request logs), workloads/ (demands beyond the paper's), analysis/ (explain a decision, split a gap),
+figures/, claims/ (the paper's statements and their verdicts), profiling/ (measure real networks), explorer/ (sliders), cli/
+(commands). Each room's docstring says how to extend it.
 """
 
 import os
@@ -21,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .analysis.explanations import explain
     from .catalogue import Catalogue, load_catalogue, sample_catalogue
-    from .demand import Trace, poisson_trace
+    from .demand import poisson_trace
     from .errors import InputError, PolicyError
     from .files import write_table
+    from .logs.reading import read_log
     from .policies import BOUNDS, PAPER, POLICIES
     from .policies.clairvoyant import Clairvoyant
     from .policies.contract import Decision
@@ -37,23 +39,26 @@ if TYPE_CHECKING:
     from .simulator import simulate
     from .statistics import box_statistics, reductions, summarise
     from .sweeps import sweep, sweep_by_slot
+    from .trace import Trace
+    from .workloads.logged import read_trace
 
     __version__: str
 
 __all__ = [
     "BOUNDS", "GA", "PAPER", "POLICIES", "READINGS", "Catalogue", "Clairvoyant", "Decision", "EvictionPolicy", "Exact",
     "InputError", "OptimalOnline", "PolicyError", "Scenario", "Simulation", "Trace", "__version__", "box_statistics",
-    "eviction_policy", "explain", "load_catalogue", "lower_bound", "poisson_trace", "reductions", "sample_catalogue",
-    "simulate", "summarise", "sweep", "sweep_by_slot", "write_table",
+    "eviction_policy", "explain", "load_catalogue", "lower_bound", "poisson_trace", "read_log", "read_trace", "reductions",
+    "sample_catalogue", "simulate", "summarise", "sweep", "sweep_by_slot", "write_table",
 ]  # fmt: skip
 
 # The module of each public name. It is imported when the name is first used: `edgecache --help` need not wait for Numba.
 _MODULES = {
     "analysis.explanations": ("explain",),
     "catalogue": ("Catalogue", "load_catalogue", "sample_catalogue"),
-    "demand": ("Trace", "poisson_trace"),
+    "demand": ("poisson_trace",),
     "errors": ("InputError", "PolicyError"),
     "files": ("write_table",),
+    "logs.reading": ("read_log",),
     "policies": ("BOUNDS", "PAPER", "POLICIES"),
     "policies.clairvoyant": ("Clairvoyant",),
     "policies.contract": ("Decision",),
@@ -67,6 +72,8 @@ _MODULES = {
     "simulator": ("simulate",),
     "statistics": ("box_statistics", "reductions", "summarise"),
     "sweeps": ("sweep", "sweep_by_slot"),
+    "trace": ("Trace",),
+    "workloads.logged": ("read_trace",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -77,6 +77,11 @@ class Charges:
         return self.scenario.resource_basis == "decision"
 
     @property
+    def hits_decide(self) -> bool:
+        """May a planner decide at a hit, so that a slot with one has a decision?"""
+        return self.scenario.decides == "request"
+
+    @property
     def books_estimates(self) -> bool:
         """Is an eviction booked at the cost that decisions estimate?"""
         return self.scenario.charge == "eviction" and self.scenario.active_cycle != "actual"

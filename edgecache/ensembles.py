@@ -106,6 +106,7 @@ class _Runs(NamedTuple):
     cloud_delay_s: float
     charges_absence: bool
     decisions_only: bool
+    hits_decide: bool
     trace: npt.NDArray[np.int64]  # of each run, (R,)
     point: npt.NDArray[np.int64]  # (R,)
     seed: npt.NDArray[np.uint64]  # (R,)
@@ -120,7 +121,7 @@ _RUNS = types.NamedTuple(
     (
         _SEEN_I1, _I1, _I1, _I1, _F2, _F2, _F2, _F2, MODEL_TYPE[:, ::1], SERVER_TYPE[:, ::1],
         _SEEN_F2, _F2, _SEEN_F2, _SEEN_F1, _SEEN_F1,
-        _F1, _F1, _SEEN_F1, types.float64, types.boolean, types.boolean, _I1, _I1, types.uint64[::1],
+        _F1, _F1, _SEEN_F1, types.float64, types.boolean, types.boolean, types.boolean, _I1, _I1, types.uint64[::1],
     ),
     _Runs,
 )  # fmt: skip
@@ -160,20 +161,23 @@ class Ensemble:
         self.runs = self._runs()
 
     def play(self, policy: Policy, scope: str | None = None) -> Floats:
-        """The cost and the delay of every run of a policy, (2, points, replications); `scope` stands in for the reading."""
-        if scope is not None and scope != self.servers[0].scope:
-            self.servers = [server.vary(scope=scope) for server in self.servers]
+        """The cost and the delay of every run of a policy, (2, points, replications).
+
+        `scope` stands in for the reading of that name, in this call alone. It changes what a planner may decide, never what is
+        booked, so the runs of all scopes share their traces and charges.
+        """
+        servers = self.servers if scope is None else [server.vary(scope=scope) for server in self.servers]
         if isinstance(policy, EvictionPolicy) and not policy.offline:
             results = self._play_ranks(policy)
         elif type(policy) is Exact:
-            tables = self._tables(EXACT)._replace(nodes=min(policy.nodes, FEW))
+            tables = self._tables(EXACT, servers[0])._replace(nodes=min(policy.nodes, FEW))
             results = _play_planner(self.runs, np.arange(len(self.trace)), tables)
             if np.isnan(results[:, 0]).any():  # a search needs more nodes than the compiled one may take
-                results = self._play_one_by_one(policy)
+                results = self._play_one_by_one(policy, servers)
         elif type(policy) is GA and policy.operators is None:
-            results = self._play_genetic(policy)
+            results = self._play_genetic(policy, servers[0])
         else:
-            results = self._play_one_by_one(policy)
+            results = self._play_one_by_one(policy, servers)
         return results.T.reshape(2, *self.shape)
 
     def _play_ranks(self, policy: EvictionPolicy) -> Floats:
@@ -186,11 +190,11 @@ class Ensemble:
             raise PolicyError(f"policy {policy.name!r} writes to the state it ranks by, and overfilled the server")
         return results
 
-    def _play_genetic(self, policy: GA) -> Floats:
+    def _play_genetic(self, policy: GA, server: Scenario) -> Floats:
         """One replication at a time, for a run takes many random words; the points of a replication take the same."""
         results, shape = np.empty((len(self.trace), 2)), (policy.generations + 1, policy.population)
         tournament, crossover, mutation, convergence = policy.settings
-        tables = self._tables(GENETIC)._replace(
+        tables = self._tables(GENETIC, server)._replace(
             tournament=tournament, crossover=crossover, mutation=mutation, convergence=convergence
         )
         for place, number in enumerate(self.replications):
@@ -200,27 +204,27 @@ class Ensemble:
             results[runs] = _play_planner(self.runs, runs, tables._replace(words=words.reshape(longest, *shape)))
         return results
 
-    def _play_one_by_one(self, policy: Policy) -> Floats:
-        """Any policy, by the ordinary simulator."""
+    def _play_one_by_one(self, policy: Policy, servers: Sequence[Scenario]) -> Floats:
+        """Any policy, by the ordinary simulator; one server per point."""
         results = np.empty((len(self.trace), 2))
         for run, (trace, point) in enumerate(zip(self.trace, self.runs.point, strict=True)):
             charges, number = (
-                Charges(self.servers[point], self.charges[trace].trace),
+                Charges(servers[point], self.charges[trace].trace),
                 self.replications[run % len(self.replications)],
             )
             means = Game(charges, _policy_stream(self.seed, number)).play(policy).means()
             results[run] = means["total_cost"], means["service_delay_s"]
         return results
 
-    def _tables(self, kind: int) -> PlannerTables:
-        """What the runs of a planner have in common."""
-        scenario = self.servers[0]
+    def _tables(self, kind: int, server: Scenario) -> PlannerTables:
+        """What the runs of a planner have in common; any of the servers will do."""
         return PlannerTables(
             kind,
             self.runs.needs,
             self.runs.capacities[0],
-            may_bypass=scenario.may_bypass,
-            may_prefetch=scenario.may_prefetch,
+            may_bypass=server.may_bypass,
+            may_prefetch=server.may_prefetch,
+            hits_decide=self.runs.hits_decide,
             charges_absence=self.runs.charges_absence,
         )
 
@@ -256,6 +260,7 @@ class Ensemble:
             one.scenario.cloud_delay_s,
             one.charges_absence,
             one.decisions_only,
+            one.hits_decide,
             self.trace,
             np.repeat(np.arange(len(servers)), len(self.replications)),
             np.tile(np.array(seeds, dtype=np.uint64), len(servers)),
@@ -286,9 +291,8 @@ def _settle(runs, run, server, outcome, evictions, prefetches, result):
     absent = runs.absent[first_slot:last_slot] if len(runs.absent) else runs.absent
     total = add_up(
         runs.slots[begin:end], runs.models[begin:end], outcome, log, prefetches[: server[0].prefetches], last_slot - first_slot,
-        evicting, runs.fetching,
-        runs.holding[runs.point[run]], absent, runs.decisions_only, runs.fetch_delay_s, runs.inference_delay_s, runs.cloud_delay_s,
-        runs.size_gb, runs.power_kw, np.empty((0, 9)),
+        evicting, runs.fetching, runs.holding[runs.point[run]], absent, runs.decisions_only, runs.hits_decide, runs.fetch_delay_s,
+        runs.inference_delay_s, runs.cloud_delay_s, runs.size_gb, runs.power_kw, np.empty((0, 9)),
     )  # fmt: skip
     result[0] = (total[4] + total[5]) / (last_slot - first_slot)
     result[1] = total[6] / (end - begin - total[3]) if end - begin > total[3] else np.nan
@@ -341,9 +345,10 @@ def _play_planner(runs, chosen, common):
         models, server = _start(runs, run)
         t = common
         tables = PlannerTables(
-            t.kind, t.needs, runs.capacities[point], t.first, t.may_bypass, t.may_prefetch, runs.estimates[begin:end],
-            runs.holding[point], t.charges_absence, t.nodes, t.words, t.tournament, t.crossover, t.mutation, t.convergence, t.head,
-            t.after, t.without, t.size, t.values, t.held, t.left, t.fetching, t.slack, t.same_slot, t.saves,
+            t.kind, t.needs, runs.capacities[point], t.first, t.may_bypass, t.may_prefetch, t.hits_decide,
+            runs.estimates[begin:end], runs.holding[point], t.charges_absence, t.nodes, t.words, t.tournament, t.crossover,
+            t.mutation, t.convergence, t.head, t.after, t.without, t.size, t.values, t.held, t.left, t.fetching, t.slack,
+            t.same_slot, t.saves,
         )  # fmt: skip
         if play_planner(runs.models[begin:end], models, server, outcome[: end - begin], evictions, prefetches, tables) != DONE:
             results[number] = np.nan

@@ -14,7 +14,9 @@ class PolicyEntry(NamedTuple):
 POLICY_TABLE = {
     "random": PolicyEntry("Random", "past", "evicts at random; good as the least that a policy should beat"),
     "fifo": PolicyEntry("FIFO", "past", "evicts the longest deployed; good where hits cannot be recorded"),
-    "lru": PolicyEntry("LRU", "past", "evicts the least recently requested; good where demand drifts"),
+    "lru": PolicyEntry(
+        "LRU", "past", "evicts the least recently requested, as llama.cpp, ModelMesh and Ray; good where demand drifts"
+    ),
     "lfu": PolicyEntry("LFU", "past", "evicts the least requested (reading `lfu`); good where demand is stable"),
     "lfu-in-cache": PolicyEntry("LFU in cache", "past", "LFU counting since the deployment; good in between"),
     "lfu-da": PolicyEntry("LFU-DA", "past", "LFU with aging; good where the popular models change now and then"),
@@ -25,6 +27,14 @@ POLICY_TABLE = {
     "cremebrulee": PolicyEntry("CremeBrulee style", "past", "reuse x delay / size; good for delay at stable demand"),
     "belady": PolicyEntry("Belady", "future", "evicts the furthest next request; most hits where all sizes are equal"),
     "belady-cost": PolicyEntry("Belady by cost", "future", "Belady weighed by delay and size; good as a mark for delay"),
+    "llama-swap": PolicyEntry(
+        "llama-swap", "past", "evicts the cheapest to load again, as llama-swap; good for delay at even demand"
+    ),
+    "lemonade": PolicyEntry("Lemonade", "past", "evicts by idle time / load time, as Lemonade; good for delay where demand drifts"),
+    "localai-largest": PolicyEntry(
+        "LocalAI, largest first", "past", "evicts the largest file, an option of LocalAI; good for few evictions"
+    ),
+    "ollama": PolicyEntry("Ollama", "past", "evicts by name, as Ollama where all keep-alives are equal; good as a fixed order"),
     "ga": PolicyEntry(
         "Proposed (GA)", "past", "the paper's Algorithm 1, a genetic algorithm at every miss; good as the method under test"
     ),

@@ -88,9 +88,10 @@ def prefetch(models, server, prefetches, index):
 def carry_out(models, server, evictions, prefetches, deployed, requested, chosen):
     """Carry out a planner's decision: evict, deploy the requested model, prefetch, and let the requested one go where chosen."""
     for i in range(deployed.size):
-        if deployed[i] and not chosen[i]:
+        if deployed[i] and not chosen[i] and i != requested:
             evict(models, server, evictions, i)
-    deploy(models, server, requested)
+    if not deployed[requested]:
+        deploy(models, server, requested)
     for i in range(deployed.size):
         if chosen[i] and not deployed[i] and i != requested:
             prefetch(models, server, prefetches, i)
@@ -241,7 +242,7 @@ def play_rising_ranks(requests, models, server, outcome, evictions, rank):
 
 
 @njit(cache=True)
-def play_planner(requests, models, server, outcome, evictions, prefetches, tables):
+def play_planner(requests, models, server, outcome, evictions, prefetches, tables):  # noqa: C901, a compiled kernel
     """Play to the end of these requests with a planner of this package.
 
     Returns DONE, the model of a miss left undecided, or FULL where the logs have no room for another decision.
@@ -253,9 +254,14 @@ def play_planner(requests, models, server, outcome, evictions, prefetches, table
     while True:
         if tables.may_prefetch and now.prefetches + size > len(prefetches):
             return FULL
-        requested = serve(requests, NOTHING, models, server, outcome, False)
+        begin = now.clock
+        requested = serve(requests[: begin + 1 if tables.hits_decide else requests.size], NOTHING, models, server, outcome, False)
         if requested == DONE:
-            return DONE
+            if not tables.hits_decide or begin == requests.size:
+                return DONE
+            if outcome[begin] == CLOUD:
+                continue
+            requested = requests[begin]
         row = now.clock - tables.first
         decided = True
         if tables.kind == GENETIC:

@@ -18,6 +18,7 @@ SUMS = (
     "power_kw", "requests", "hits", "cloud_requests", "switching_cost", "resource_cost", "served_delay_s", "cloud_delay_s",
     "fetched_gb",
 )  # fmt: skip
+DELAYS = ("delay_p50_s", "delay_p95_s", "delay_p99_s", "within_slo")  # of Simulation.delays
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,33 @@ class Simulation:
             "cloud_requests": int(on_cloud),
             "slots": slots,
         }
+
+    def delays(self, slo_s: float | None = None) -> dict[str, float]:
+        """The distribution of what requests wait, the cloud's included.
+
+        Parameters
+        ----------
+        slo_s : float, optional
+            A bound on the delay, s.
+
+        Returns
+        -------
+        dict of str to float
+            `delay_p50_s`, `delay_p95_s` and `delay_p99_s`: the delay that so many per cent of the requests do not exceed;
+            `within_slo`: the share of requests within the bound, NaN without one. All NaN without requests. No queueing.
+
+        Examples
+        --------
+        >>> import edgecache as ec
+        >>> round(ec.simulate(ec.Scenario(), "lru").delays(slo_s=30)["within_slo"], 2)
+        0.66
+        """
+        waited = self.request_delay_s
+        if not len(waited):
+            return dict.fromkeys(DELAYS, np.nan)
+        quantiles = np.quantile(waited, (0.5, 0.95, 0.99), method="inverted_cdf").tolist()
+        within = np.nan if slo_s is None else float((waited <= slo_s).mean())
+        return dict(zip(DELAYS, (*quantiles, within), strict=True))
 
     @cached_property
     def by_slot(self) -> dict[str, npt.NDArray]:
@@ -199,6 +227,7 @@ class Simulation:
             charges.holding,
             charges.absent,
             charges.decisions_only,
+            charges.hits_decide,
         )
         log = (self.trace.slot, self.trace.model, self.outcome, self.evictions, self.prefetches)
         total = add_up(*log, self.trace.slots, *costs, *delays, c.size_gb, c.power_kw, rows)
@@ -210,8 +239,8 @@ class Simulation:
 
 @njit(cache=True)
 def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
-    slots, models, outcome, evictions, prefetches, periods, evicting, fetching, holding, absent, decisions_only, fetch_delay_s,
-    inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
+    slots, models, outcome, evictions, prefetches, periods, evicting, fetching, holding, absent, decisions_only, hits_decide,
+    fetch_delay_s, inference_delay_s, cloud_delay_s, size_gb, power_kw, rows,
 ):  # fmt: skip
     """What happened, added up slot by slot; returns the sums over all slots, in the order of SUMS."""
     total, row, nothing = np.zeros(9), np.zeros(9), np.zeros(9)
@@ -231,6 +260,7 @@ def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
                 row[6] += inference_delay_s[model]
                 if outcome[clock] == HIT:
                     row[2] += 1
+                    decided |= hits_decide
                 else:
                     row[6] += fetch_delay_s[model]
                     row[8] += size_gb[model]
@@ -246,6 +276,7 @@ def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
                 deployed[count], place[model] = model, count
                 count += 1
                 come += 1
+                changed = True
             while gone < len(evictions) and evictions[gone, 0] == clock:
                 count -= 1
                 last, hole = deployed[count], place[evictions[gone, 1]]
@@ -253,6 +284,7 @@ def add_up(  # noqa: C901, PLR0912, PLR0915, a compiled kernel
                 place[evictions[gone, 1]] = -1
                 row[4] += evicting[gone]
                 gone += 1
+                changed = True
         if changed:
             held = power = 0.0
             for number in range(count):

@@ -26,6 +26,7 @@ READINGS = {
     "lfu": ("perfect", "in_cache"),
     "rate_basis": ("server", "model"),
     "scope": ("evict", "bypass", "prefetch", "free"),
+    "decides": ("miss", "request"),
     "popularity_order": ("shuffled", "fixed"),
 }
 OPEN = ("w1", "w2", "beta", "arrival_rate", "zipf")  # the numbers that the paper's text leaves open
@@ -122,6 +123,9 @@ class Scenario:
         the requested model go as soon as it is served. `prefetch`: keep the requested model, and deploy any other models. `free`:
         any deployment. The requested model must fit beside the chosen deployment while it is served. Eviction policies always
         play `evict`.
+    decides
+        Reading: a planner decides at every `miss`, or at every `request` that the edge serves. The second lets it unload idle
+        models at a hit too. Eviction policies always decide at misses.
     popularity_order
         Reading: the popularity ranks are `shuffled` over the models in every replication, or `fixed` in the catalogue's order.
         A catalogue with weights needs no ranks.
@@ -171,6 +175,7 @@ class Scenario:
     resource_basis: str = "slot"
     lfu: str = "perfect"
     scope: str = "evict"
+    decides: str = "miss"
     popularity_order: str = "shuffled"
 
     def __post_init__(self) -> None:

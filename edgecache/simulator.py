@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 
 from .accounting import Charges
-from .demand import Trace, poisson_trace, random_stream
-from .errors import PolicyError
+from .demand import Trace, random_stream
+from .errors import InputError, PolicyError
 from .loop import DONE, FULL, NOT_A_RANK, NOTHING, carry_out, play_planner, play_queue, play_ranks, play_rising_ranks, serve
 from .policies import COMPILED, find_policy
 from .policies.contract import (
@@ -28,8 +28,10 @@ from .policies.contract import (
 )
 from .policies.planner_tables import Compilable
 from .policies.ranks import EvictionPolicy
-from .results import MISS, Simulation
+from .results import CLOUD, HIT, MISS, Simulation
 from .scenario import Scenario
+from .workloads.contract import Demand
+from .workloads.words import find_demand
 
 # what is free on the server, and what a model needs of it
 RESOURCES = {"storage_gb": "size_gb", "gpu_memory_gb": "gpu_memory_gb", "power_kw": "power_kw"}
@@ -42,6 +44,7 @@ def simulate(
     seed: np.random.SeedSequence | int = 0,
     trace: Trace | None = None,
     replication: int = 0,
+    demand: str | Demand | None = None,
 ) -> Simulation:
     """Play one replication of a scenario with a policy.
 
@@ -57,6 +60,8 @@ def simulate(
         Requests to play in place of those that the scenario's demand draws. Its own rate and slot length count.
     replication : int
         Number of the replication below the seed.
+    demand : str or Demand, optional
+        What draws the trace: a word such as `gamma:cv=4`, or an object; the paper's demand by default. See `workloads`.
 
     Returns
     -------
@@ -77,7 +82,9 @@ def simulate(
     (59.58, 52)
     """
     policy = find_policy(policy)
-    return Game.of(scenario, seed, replication, trace).play(policy)
+    if trace is not None and demand is not None:
+        raise InputError("trace and demand are given; a run has one demand")
+    return Game.of(scenario, seed, replication, trace, find_demand(demand)).play(policy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +96,16 @@ class Game:
 
     @classmethod
     def of(
-        cls, scenario: Scenario, seed: np.random.SeedSequence | int = 0, replication: int = 0, trace: Trace | None = None
+        cls,
+        scenario: Scenario,
+        seed: np.random.SeedSequence | int = 0,
+        replication: int = 0,
+        trace: Trace | None = None,
+        demand: str | Demand | None = None,
     ) -> Self:
-        """The game of that seed and replication, on the trace given or on the one that the scenario's demand draws."""
-        demand, stream = random_stream(seed, replication, 0), random_stream(seed, replication, 1)
-        return cls(Charges.of(scenario, poisson_trace(scenario, demand) if trace is None else trace), stream)
+        """The game of that seed and replication, on the trace given or on the one that the demand draws, the paper's by default."""
+        drawn, stream = random_stream(seed, replication, 0), random_stream(seed, replication, 1)
+        return cls(Charges.of(scenario, find_demand(demand).trace(scenario, drawn) if trace is None else trace), stream)
 
     def play(self, policy: Policy) -> Simulation:
         """Play the trace with a policy."""
@@ -156,15 +168,19 @@ class Game:
                 state.make_room()
             elif undecided != DONE:
                 self._decide(planner, undecided, state)
-            decisions += int((state.outcome[clock : state.server["clock"][0]] == MISS).sum())
+            outcome = state.outcome[clock : state.server["clock"][0]]
+            decisions += int((outcome != CLOUD if self.charges.hits_decide else outcome == MISS).sum())
             clock = int(state.server["clock"][0])
         return planner.name
 
     def _play_object(self, planner: Planner, rng: np.random.Generator, state: "_State") -> str:
         """Play a planner that is a Python object, and check each of its decisions. Returns its name."""
         requests = self.charges.trace.model
-        while (requested := serve(requests, NOTHING, state.models, state.server, state.outcome, False)) != DONE:
-            self._decide(planner, requested, state, rng)
+        for stop in range(1, len(requests) + 1) if self.charges.hits_decide else [len(requests)]:
+            while (requested := serve(requests[:stop], NOTHING, state.models, state.server, state.outcome, False)) != DONE:
+                self._decide(planner, requested, state, rng)
+            if self.charges.hits_decide and state.outcome[stop - 1] == HIT:
+                self._decide(planner, int(requests[stop - 1]), state, rng)
         return planner.name
 
     def _decide(self, planner: Planner, requested: int, state: "_State", rng: np.random.Generator | None = None) -> None:

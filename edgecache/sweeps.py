@@ -14,6 +14,9 @@ from .policies import PAPER, find_policy
 from .policies.contract import Bound, Policy
 from .scenario import Scenario
 from .simulator import Game
+from .trace import Trace
+from .workloads.contract import Demand, GivenTrace, check_own
+from .workloads.words import find_demand
 
 OUTCOMES = (
     "total_cost", "switching_cost", "resource_cost", "service_delay_s", "service_delay_all_s", "hit_ratio", "cloud_share",
@@ -32,6 +35,9 @@ def sweep(
     jobs: int = -1,
     dask: str = "",
     progress: bool | None = None,
+    demand: str | Demand | None = None,
+    trace: Trace | None = None,
+    slo_s: float | None = None,
 ) -> pd.DataFrame:
     """Run every combination of the values in `vary` with every policy and replication, into one tidy table.
 
@@ -53,6 +59,13 @@ def sweep(
         Address of a Dask scheduler to run on instead, such as ``tcp://host:8786``.
     progress : bool, optional
         Show a progress bar; by default only where standard error is a terminal.
+    demand : str or Demand, optional
+        What draws the traces: a word such as `gamma:cv=4`, or an object (see `workloads`); the paper's demand by default. `vary`
+        may hold several, as ``{"demand": ["poisson", "gamma:cv=4"]}``.
+    trace : Trace, optional
+        One trace for every replication instead. Only policies that draw random numbers then differ between replications.
+    slo_s : float, optional
+        A bound on the delay, s. With it the table has the columns of `Simulation.delays` too.
 
     Returns
     -------
@@ -63,7 +76,8 @@ def sweep(
     Raises
     ------
     InputError
-        For unknown parameters, values or policies, before anything runs.
+        For unknown parameters, values, policies or demands, and where a parameter is varied that the demand decides itself, before
+        anything runs.
 
     Examples
     --------
@@ -72,7 +86,7 @@ def sweep(
     >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
     {(6, 'ga'): 19.9, (6, 'lru'): 25.9, (12, 'ga'): 19.9, (12, 'lru'): 54.8}
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, by_slot=False)
+    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, slo_s, by_slot=False)
     rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]
     return pd.DataFrame(rows)
 
@@ -87,12 +101,14 @@ def sweep_by_slot(
     jobs: int = -1,
     dask: str = "",
     progress: bool | None = None,
+    demand: str | Demand | None = None,
+    trace: Trace | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run a sweep and keep its slots too.
 
     Parameters
     ----------
-    vary, policies, replications, scenario, seed, jobs, dask, progress
+    vary, policies, replications, scenario, seed, jobs, dask, progress, demand, trace
         As for `sweep`, which raises the same errors.
 
     Returns
@@ -107,7 +123,7 @@ def sweep_by_slot(
     >>> len(means), len(slots)
     (2, 200)
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, by_slot=True)
+    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, None, by_slot=True)
     means, columns = [], []
     for label, mean, slots in plan.run(jobs, dask, progress):
         means.append({**label, **mean})
@@ -127,6 +143,9 @@ class _Plan:
         replications: int,
         scenario: Scenario | None,
         seed: int,
+        demand: str | Demand | None,
+        trace: Trace | None,
+        slo_s: float | None,
         *,
         by_slot: bool,
     ):
@@ -138,21 +157,40 @@ class _Plan:
         points = [dict(zip(self.vary, values, strict=True)) for values in itertools.product(*self.vary.values())]
         if not points:
             raise InputError(f"nothing to sweep over: {', '.join(name for name in self.vary if not self.vary[name])} has no values")
-        varied = [(point, scenario.vary(**point)) for point in points]
-        for policy, (_, server) in itertools.product(self.policies, varied):
+        varied = [_point(scenario, point, demand, trace) for point in points]
+        if len({tuple(map(str, label.items())) for label, _, _ in varied}) < len(varied):
+            raise InputError("two of the varied demands have one name; give each its own, as LoggedDemand(log, name='mine')")
+        for policy, (_, server, _) in itertools.product(self.policies, varied):
             if isinstance(policy, Bound):
                 policy.admit(server)
         self.cells = list(itertools.product(varied, range(replications)))
-        self.seed, self.by_slot = seed, by_slot
+        self.seed, self.by_slot, self.slo_s = seed, by_slot, _bound_on_delay(slo_s)
 
     def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
         """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
-        tasks = [(server, self.policies, self.seed, replication, self.by_slot) for (_, server), replication in self.cells]
+        what = (self.policies, self.seed, self.by_slot, self.slo_s)
+        tasks = [(server, chosen, number, *what) for (_, server, chosen), number in self.cells]
         cells = run_parallel(_cell, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
-        for ((point, _), replication), cell in zip(self.cells, cells, strict=True):
+        for ((point, _, _), replication), cell in zip(self.cells, cells, strict=True):
             for name, means, slots in cell:
                 yield {**point, "replication": replication, "policy": name}, means, slots
+
+
+def _point(scenario: Scenario, point: dict, demand: str | Demand | None, trace: Trace | None) -> tuple[dict, Scenario, Demand]:
+    """A point's labels, its scenario and its demand. Raises InputError where the demand decides a varied parameter itself."""
+    given = [
+        name for name, value in (("demand", demand), ("trace", trace), ("vary['demand']", point.get("demand"))) if value is not None
+    ]
+    if trace is not None and not isinstance(trace, Trace):
+        raise InputError(f"trace is {trace!r}; it must be a Trace: see read_trace and Trace.from_table")
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} are given; a sweep has one demand")
+    chosen = GivenTrace(trace) if trace is not None else find_demand(point.get("demand", demand))
+    parameters = {name: value for name, value in point.items() if name != "demand"}
+    check_own(chosen, list(parameters))
+    label = point | ({"demand": chosen.name} if "demand" in point else {})
+    return label, scenario.vary(**parameters), chosen
 
 
 def _values(name: str, values: Iterable) -> list:
@@ -176,10 +214,17 @@ def _policies(policies: Sequence[str | Policy]) -> list[Policy]:
     return chosen
 
 
-def _cell(task: tuple[Scenario, Sequence[Policy], int, int, bool]) -> Cell:
+def _bound_on_delay(slo_s: float | None) -> float | None:
+    """The bound on the delay. Raises InputError where it is no number above zero."""
+    if slo_s is not None and (isinstance(slo_s, bool) or not isinstance(slo_s, int | float | np.number) or not 0 < slo_s < np.inf):
+        raise InputError(f"slo_s is {slo_s!r}; it must be a number of seconds above zero")
+    return slo_s
+
+
+def _cell(task: tuple[Scenario, Demand, int, Sequence[Policy], int, bool, float | None]) -> Cell:
     """Play every policy on one scenario and replication."""
-    scenario, policies, seed, replication, by_slot = task
-    game = Game.of(scenario, seed, replication)
+    scenario, demand, replication, policies, seed, by_slot, slo_s = task
+    game = Game.of(scenario, seed, replication, demand=demand)
     cell: Cell = []
     for policy in policies:
         try:
@@ -189,7 +234,8 @@ def _cell(task: tuple[Scenario, Sequence[Policy], int, int, bool]) -> Cell:
                 raise
             cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
         else:
-            cell.append((run.policy, run.means(), run.by_slot if by_slot else {}))
+            delays = {} if slo_s is None else run.delays(slo_s)
+            cell.append((run.policy, run.means() | delays, run.by_slot if by_slot else {}))
     return cell
 
 

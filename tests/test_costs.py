@@ -350,5 +350,6 @@ def test_every_reading_is_worked_above():
         "lfu": ("perfect", "in_cache"),
         "rate_basis": ("server", "model"),
         "scope": ("evict", "bypass", "prefetch", "free"),  # and in policies/test_scopes.py
+        "decides": ("miss", "request"),  # in policies/test_scopes.py
         "popularity_order": ("shuffled", "fixed"),  # in test_demand.py
     }

@@ -23,7 +23,8 @@ from edgecache import (
     poisson_trace,
     simulate,
 )
-from edgecache.demand import NEVER, zipf_popularity
+from edgecache.demand import zipf_popularity
+from edgecache.trace import NEVER
 
 BOTH_FIT = make_catalogue(a=(30, 4, 0.1, 5, 2), b=(30, 4, 0.1, 5, 2))
 TRACE = {"slot": [0, 0, 1], "model": [0, 1, 0], "slots": 2, "popularity": [0.5, 0.5]}

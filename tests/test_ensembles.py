@@ -14,6 +14,7 @@ from support.cases import (
     make_catalogue,
     random_readings,
     random_scenario,
+    roomy_scenario,
 )
 
 from edgecache import (
@@ -31,7 +32,7 @@ from edgecache import (
     sample_catalogue,
     simulate,
 )
-from edgecache.ensembles import outcomes
+from edgecache.ensembles import Ensemble, outcomes
 
 RANKS = [name for name, policy in POLICIES.items() if isinstance(policy, EvictionPolicy) and not policy.offline]
 QUICK = GA(population=9, generations=7, convergence=3)
@@ -230,6 +231,50 @@ BY_DEAP = GA(name="by-deap", operators=GA().toolbox)
 )
 def test_policies_that_play_one_run_at_a_time(policy):
     assert_same(Scenario(slots=12), [{}, {"gpu_memory_gb": 6.0}], ["lru", policy], [0, 3])
+
+
+# ---- scopes
+
+
+@pytest.mark.parametrize("charge", READINGS["charge"])
+def test_a_scope_counts_for_one_call_alone(charge):
+    """Policies and scopes in any order, with and without a scope: each call is the run of that scenario, whatever came before."""
+    rng = np.random.default_rng(READINGS["charge"].index(charge))
+    scenario = roomy_scenario(rng, 6, slots=15, charge=charge, scope="bypass")
+    points, seed = [{}, {"gpu_memory_gb": 0.6 * scenario.gpu_memory_gb}], 4
+    servers = [scenario.vary(**point) for point in points]
+    ensemble = Ensemble(servers, [1, 3], seed)
+    policies = (POLICIES["exact"], QUICK, POLICIES["random"], Clairvoyant(), KeepWhatFits())
+    calls = [(policy, scope) for policy in policies for scope in (None, *READINGS["scope"])]
+    expected = {
+        (policy, scope): one_by_one(scenario.vary(scope=scope or "bypass"), points, [policy], [1, 3], seed)[:, :, 0]
+        for policy, scope in calls
+    }
+    for place in rng.permutation(2 * len(calls)) % len(calls):
+        assert_allclose(ensemble.play(*calls[place]), expected[calls[place]], rtol=1e-9, atol=1e-9)
+    assert ensemble.servers is servers and {server.scope for server in servers} == {"bypass"}
+    costs = {policy: {round(expected[policy, scope][0].sum(), 6) for scope in READINGS["scope"]} for policy in policies}
+    assert len(costs[policies[0]]) > 1 and len(costs[policies[3]]) > 1  # a planner's scopes do differ
+    assert len(costs[policies[2]]) == 1  # an eviction policy has none
+
+
+def test_a_scope_counts_where_exact_needs_more_nodes_than_are_compiled():
+    scenario = random_scenario(np.random.default_rng(3), 40, slots=20, arrival_rate=3.0, resource_unit="capacity", w1=5.0)
+    ensemble, hasty = Ensemble([scenario], [0]), Exact(nodes=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for scope in ("free", "evict", "bypass"):
+            expected = one_by_one(scenario.vary(scope=scope), [{}], [hasty], [0])[:, :, 0]
+            assert_allclose(ensemble.play(hasty, scope), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("policy", ["exact", "lru"])
+def test_an_unknown_scope_is_refused(policy):
+    with pytest.raises(InputError, match="unknown scope 'evit'; did you mean 'evict'"):
+        Ensemble([Scenario(slots=5)], [0]).play(POLICIES[policy], "evit")
+
+
+# ---- bad input
 
 
 def test_unknown_policies_and_points():

@@ -360,20 +360,25 @@ def test_of_two_that_mend_at_the_same_moment_one_is_refused(tmp_path, monkeypatc
 
 # ---- signals: the search goes on where it was, and its table is that of a search that was never stopped
 
-READINGS, BEST = 40, 12
+DRAWS, BEST = 40, 12
 
 
 def searching(folder, jobs):
     """A search of its own session."""
     os.setsid()
-    search.judge_design(READINGS, work=folder, report=print, jobs=jobs, progress=False)
+    search.judge_design(DRAWS, work=folder, report=print, jobs=jobs, progress=False)
+
+
+def chosen_readings():
+    """All of a small design."""
+    return readings.under_every_scope(readings.latin_hypercube(BEST // 4))
 
 
 def judging_again(folder, jobs):
     """A second look of its own session, at all of a design."""
     os.setsid()
     search.BEST_LOOKS = (2,)
-    search.judge_again(readings.latin_hypercube(BEST), work=folder, report=print, jobs=jobs, progress=False)
+    search.judge_again(chosen_readings(), work=folder, report=print, jobs=jobs, progress=False)
 
 
 def lines(folder):
@@ -403,7 +408,7 @@ def stopped_at(count, folder, what, jobs, with_signal):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    table = search.judge_design(READINGS, work=folder, jobs=1, progress=False, report=pytest.fail)
+    table = search.judge_design(DRAWS, work=folder, jobs=1, progress=False, report=pytest.fail)
     readings.write_readings(table, folder / "readings.parquet")
     return (folder / "readings.parquet").read_bytes()
 
@@ -416,24 +421,24 @@ def test_a_search_that_was_stopped_ends_with_the_same_bytes_and_computes_nothing
     work, before = tmp_path / "work", []
     for count, with_signal in STOPS[jobs]:
         left = stopped_at(count, work, searching, jobs, with_signal)
-        assert count <= len(left) < READINGS
+        assert count <= len(left) < DRAWS
         intact = [line for line in before if line.endswith(b"\n")]
         assert left[: len(intact)] == intact
         before = left
-    table = search.judge_design(READINGS, work=work, jobs=1, progress=False, report=lambda _: None)
+    table = search.judge_design(DRAWS, work=work, jobs=1, progress=False, report=lambda _: None)
     readings.write_readings(table, tmp_path / "readings.parquet")
     assert (tmp_path / "readings.parquet").read_bytes() == uninterrupted
     found = lines(work)
     intact = [line for line in before if line.endswith(b"\n")]
     assert found[: len(intact)] == intact
-    # a reading computed again would have a second line
-    assert Counter(json.loads(line[9:])[0] for line in found) == Counter(map(str, range(READINGS)))
+    # a draw computed again would have a second line
+    assert Counter(json.loads(line[9:])[0] for line in found) == Counter(map(str, range(DRAWS)))
 
 
 def test_a_second_look_that_was_killed_ends_with_the_same_table(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2,))
     monkeypatch.setattr(search, "fingerprint", search.fingerprint.__wrapped__)  # which knows of these looks
-    chosen = readings.latin_hypercube(BEST)
+    chosen = chosen_readings()
     left = stopped_at(2, tmp_path / "killed", judging_again, 1, signal.SIGKILL)
     assert 2 <= len(left) < BEST
     some = partial(search.judge_again, chosen.iloc[:4], jobs=1, progress=False)

@@ -13,7 +13,7 @@ from pandas.testing import assert_frame_equal
 from support.cases import random_scenario
 
 from edgecache import POLICIES, READINGS, InputError, Scenario, load_catalogue, scenario, simulate, sweep, sweeps
-from edgecache.claims import ledger, search
+from edgecache.claims import design, ledger, search
 from edgecache.claims.statements import CLAIMS, SIMULATED
 from edgecache.cli.main import main
 from edgecache.costs import fetch_delay_s
@@ -283,7 +283,7 @@ def test_the_search_is_asked_for_what_the_options_say(monkeypatch, tmp_path):
     (results, work), setting = asked[0]
     assert (results, work) == (tmp_path / "data/results", tmp_path / "build/readings")
     assert (setting["count"], setting["jobs"], setting["progress"]) == (77, 2, False)
-    assert command("readings")[0] == 0 and asked[1][1]["count"] == 20_000
+    assert command("readings")[0] == 0 and asked[1][1]["count"] == design.COUNT
 
 
 # ---- the claims' table, simulated once

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..demand import NEVER
 from ..policies import POLICIES
 from ..policies.contract import Decision
 from ..policies.ranks import EvictionPolicy
 from ..results import MISS, Simulation
 from ..simulator import Game
+from ..trace import NEVER
 
 COLUMNS = [
     "request", "requested", "model", "evicted", "last_request", "last_slot", "requests", "deployed_since", "eviction_cost",

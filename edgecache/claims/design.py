@@ -21,7 +21,8 @@ from ..policies import POLICIES
 from ..scenario import READINGS, Scenario
 from .statements import BASELINES, CENTRE, GRID, SIMULATED, Cell, Statement, cells_of, points_of
 
-SWITCHES = tuple(name for name in READINGS if name != "rate_basis")  # a rate per model is only a larger rate of the server
+# a rate per model is only a larger rate of the server, and when a decision is taken the paper says
+SWITCHES = tuple(name for name in READINGS if name not in ("rate_basis", "decides"))
 RANGES = {
     "w2": (1e-3, 1e2),
     "beta": (0.1, 10.0),

@@ -63,16 +63,19 @@ def paired_shares(first: npt.ArrayLike, second: npt.ArrayLike) -> dict[str, floa
     return found | {"p_value": float(binomtest(first_only, differ).pvalue) if differ else 1.0}
 
 
-TOGETHER = {  # outcomes whose clash the ledger reports, as the claims that must hold together
+def _both_fall(resource: str) -> tuple[str, ...]:
+    return tuple(f"{policy}-falls-with-{resource}" for policy in ("proposed", "lfu"))
+
+
+TOGETHER = {  # the claims that must hold together, by what we call them
     "headline": ("headline-reduction",),
-    "proposed and LFU fall": tuple(name for name in SLACKS if "falls" in name),
-    "headline, proposed and LFU fall": ("headline-reduction", *(name for name in SLACKS if "falls" in name)),
-    "other baselines rise": tuple(name for name in SLACKS if "rise" in name),
-    "headline, LFU falls, others rise": (
-        "headline-reduction",
-        *(name for name in SLACKS if "lfu-falls" in name or "rise" in name),
-    ),
+    "proposed and LFU fall with storage": _both_fall("storage"),
+    "proposed and LFU fall with GPU memory": _both_fall("gpu"),
+    "headline, both fall with storage": ("headline-reduction", *_both_fall("storage")),
+    "headline, both fall with GPU memory": ("headline-reduction", *_both_fall("gpu")),
+    "LFU falls, others rise with GPU memory": ("lfu-falls-with-gpu", "others-rise-with-gpu"),
 }
+LIGHT = 0.5  # w2 below which resources weigh little
 
 
 def compare_scopes(table: pd.DataFrame) -> pd.DataFrame:
@@ -86,17 +89,19 @@ def compare_scopes(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per `outcome` of TOGETHER, `charge` (`any`, or one of its words) and other `scope`; the columns of `paired_shares`,
-        where `evict` comes first.
+        One row per `outcome` of TOGETHER, `charge` (`any`, one of its words, or `absence` where w2 is below LIGHT) and other
+        `scope`; the columns of `paired_shares`, where `evict` comes first.
 
     Examples
     --------
-    >>> readings = pd.DataFrame({"scope": SCOPES, "charge": "miss", **dict.fromkeys(SLACKS, [-1.0, 1.0, 1.0, 1.0])})
-    >>> compare_scopes(readings)[["outcome", "charge", "scope", "second_only"]].iloc[0].tolist()
-    ['headline', 'any', 'bypass', 1]
+    >>> readings = pd.DataFrame({"scope": SCOPES, "charge": "miss", "w2": 1.0, **dict.fromkeys(SLACKS, [-1.0, 1.0, 1.0, 1.0])})
+    >>> compare_scopes(readings)[["outcome", "charge", "scope", "second_only"]].head(1).to_dict("records")
+    [{'outcome': 'headline', 'charge': 'any', 'scope': 'bypass', 'second_only': 1}]
     """
     rows = []
     charges = [("any", table), *((str(charge), group) for charge, group in table.groupby("charge", observed=True))]
+    light = table[(table["charge"] == "absence") & (table["w2"] < LIGHT)]
+    charges += [(f"absence, w2 < {LIGHT:g}", light)] if len(light) else []
     for outcome, claims in TOGETHER.items():
         for charge, group in charges:
             holds = (group[list(claims)] > 0).all(axis=1).to_numpy().reshape(-1, len(SCOPES))

@@ -1,4 +1,4 @@
-"""The search over readings: which of them supports which claim of the paper, and which parameter decides that.
+"""The search over readings: which of them supports which claim of the paper.
 
 Every draw of a design is judged by means, under each scope. The best readings are judged again as the ledger does, with the GA and
 on other traces. The named readings get their ledgers on traces that the search has not seen. Journals keep each result as soon as
@@ -8,7 +8,7 @@ it is there, so a search that was stopped goes on where it was.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +17,18 @@ import pandas as pd
 from ..ensembles import outcomes
 from ..errors import InputError, require, whole_number
 from ..files import Journal, write_table
-from ..parallel import check_jobs, run_parallel
-from ..scenario import NAMED, READINGS, Scenario
+from ..parallel import check_jobs
+from ..scenario import NAMED, Scenario
 from . import catalogues, ledger, pairs
 from .design import (
     COUNT,
+    DRAWN,
     MEASURES,
     PARAMETERS,
     RANGES,
     SCOPES,
     SEEDS,
     SLACKS,
-    SWITCHES,
     judge_draw,
     latin_hypercube,
     random_generator,
@@ -37,6 +37,7 @@ from .design import (
     under_every_scope,
     write_readings,
 )
+from .sensitivity import LEAST, sensitivity
 from .statements import BASELINES, BY_CONSTRUCTION, CENTRE, FAILS, GRID, HOLDS, SIMULATED, VERDICTS, cells_of
 from .verdicts import Test, by_construction, evidence, verdict
 
@@ -44,7 +45,6 @@ from .verdicts import Test, by_construction, evidence, verdict
 # have seeds of their own.
 BEST_SEED, LEDGER_SEED = 2, 0
 BEST, BEST_LOOKS = 40, (200,)
-LEAST = 100  # draws that a search is worth
 PROBES = 12  # draws of a design that has every word of every switch equally often
 
 
@@ -92,9 +92,11 @@ def judge_design(
 def best_readings(table: pd.DataFrame, count: int = BEST) -> pd.DataFrame:
     """Return the readings that hold most claims, ties by what they miss; the index is their number in the design.
 
-    Half of them have the shipped catalogue, the others a random one.
+    Half of them have the shipped catalogue, the others a random one. Where a wider scope changes no slack of a draw, its reading
+    is the same as that of the narrower scope, which stands for both.
     """
-    ranked = table.sort_values(["held", "missed"], ascending=[False, True], kind="stable")
+    distinct = table[~table.duplicated([*DRAWN, *SLACKS])]
+    ranked = distinct.sort_values(["held", "missed"], ascending=[False, True], kind="stable")
     shipped = ranked[ranked["catalogue"] == 0].head((count + 1) // 2)
     return ranked.loc[ranked.index.isin(shipped.index.union(ranked[ranked["catalogue"] > 0].head(count // 2).index))]
 
@@ -142,59 +144,6 @@ def closest_reading(table: pd.DataFrame, again: pd.DataFrame) -> int:
     if shipped.empty:
         raise InputError("no reading with the shipped catalogue is among the best: search more readings")
     return int(shipped.index[0])
-
-
-def sensitivity(table: pd.DataFrame, jobs: int = 1) -> pd.DataFrame:
-    """Estimate which parameter decides each claim, and the measures.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The table of `judge_design`.
-    jobs : int
-        Number of processes; -1 is every core.
-
-    Returns
-    -------
-    DataFrame
-        One row per outcome (a claim, held or not; or a measure) and parameter. `share`: the part of the outcome's variance that
-        the parameter explains alone. `spread`: the half width of its 95 % interval, wide, for it resamples half of the readings.
-        What the shares leave to 1 are interactions, and the random catalogues. A claim that holds under all readings or none has
-        no rows.
-
-    Raises
-    ------
-    InputError
-        Below 100 readings, which show too few harmonics; and where the extra `claims` is not installed.
-
-    Notes
-    -----
-    First-order indices by RBD-FAST (Tarantola, Gatelli and Mara 2006), from SALib. The ten harmonics that it keeps lose a few
-    percent of a share.
-    """
-    whole_number("count of readings", len(table), least=LEAST)
-    require("SALib", "claims", "the sensitivity of claims")
-    codes = {name: pd.Categorical(table[name], READINGS[name]).codes for name in SWITCHES}
-    numbers = table[list(PARAMETERS)].assign(**codes).to_numpy(dtype=float)
-    for _ in range(2):  # ranks, by a stable sort: how other sorts break ties depends on the processor
-        numbers = numbers.argsort(axis=0, kind="stable")
-    values = {name: (table[name] > 0).to_numpy(dtype=float) for name in SLACKS} | {
-        name: table[name].to_numpy() for name in MEASURES
-    }
-    varied = {name: outcome for name, outcome in values.items() if np.ptp(outcome) > 0}
-    results = run_parallel(partial(_first_order, numbers), varied.values(), jobs)
-    rows = [(name, *row) for name, indices in zip(varied, results, strict=True) for row in zip(PARAMETERS, *indices, strict=True)]
-    return pd.DataFrame(rows, columns=["outcome", "parameter", "share", "spread"])
-
-
-def _first_order(numbers: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first-order index of each parameter, and the half width of its interval."""
-    from SALib.analyze import rbd_fast
-
-    problem = {"num_vars": len(PARAMETERS), "names": list(PARAMETERS), "bounds": [[0, 1]] * len(PARAMETERS)}
-    with np.errstate(invalid="ignore"):  # resamples of a claim that almost never holds
-        indices = rbd_fast.analyze(problem, numbers, outcome, num_resamples=50, seed=0)
-    return np.maximum(indices["S1"], 0.0), np.asarray(indices["S1_conf"])
 
 
 def _judged_again(parameters: dict) -> list[dict]:

@@ -1,7 +1,8 @@
 """The command line, for whoever would rather type than program: `edgecache` or `python -m edgecache`.
 
-`main` holds the commands and turns every failure into one sentence; `measuring` holds the commands that measure real networks;
-`options` are options that several commands share; `output` formats tables; `reproduce` runs the notebooks.
+`main` holds the commands and turns every failure into one sentence; `measuring` holds the commands that measure real networks,
+`serving` those for operators; `options` are options that several commands share; `output` formats tables; `reproduce` runs the
+notebooks.
 
 To add a command, write a function in `main`, decorate it with `@cli.command` and `@click.option`, and give it a docstring in plain
 English. Import what it needs inside the function: `edgecache --help` must not wait for NumPy. For bad input raise `InputError`

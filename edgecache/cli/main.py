@@ -13,9 +13,11 @@ import click
 
 from ..errors import InputError, require
 from ..listing import POLICY_TABLE
+from .demand_options import demand_options, played, replications_of
 from .measuring import profile, replay
-from .options import names, scenario_of, scenario_options
+from .options import names, scenario_options
 from .output import show, show_csv, show_rows
+from .serving import plan, serve_sim
 
 JOBS = click.option("--jobs", type=int, default=-1, help="Number of processes. Default: -1, one per core.")
 KEEPS_WORK = {"profile", "replay", "readings", "reproduce"}  # these go on from what they had finished
@@ -32,30 +34,43 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(profile)
 cli.add_command(replay)
+cli.add_command(serve_sim)
+cli.add_command(plan)
 
 
 @cli.command(short_help="Simulate policies on the same traces.")
 @scenario_options
+@demand_options("--slot-length", "--slot")
 @click.option("--policies", default="random,fifo,lru,lfu,ga,exact", show_default=True, help="Names, comma-separated.")
 @click.option("--replications", type=int, default=30, show_default=True, help="Number of runs, each with its own trace.")
+@click.option("--slo", metavar="SPAN", help="Add delays p50, p95, p99 and the share of requests within this bound, as 10s.")
 @click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def simulate(policies: str, replications: int, seed: int, style: str, **parameters: Any) -> None:
+def simulate(policies: str, replications: int, seed: int, slo: str | None, style: str, **parameters: Any) -> None:
     """Simulate policies on the same traces.
 
-    For each policy the command prints the mean cost per slot with its 95 % interval, then delay, hits, backhaul and energy.
+    For each policy the command prints the mean cost per slot with its 95 % interval, then delay, hits, backhaul and energy. With
+    --trace it plays a request log, and says on standard error what it read. Delays are those of an idle server: no queueing.
     """
+    from ..logs.slots import seconds_of
+    from ..results import DELAYS
     from ..statistics import interval
     from ..sweeps import OUTCOMES, sweep
+    from ..workloads.resampling import spread
 
-    scenario = scenario_of(**parameters)
-    # starting processes takes longer than a small sweep
-    small = scenario.slots * max(scenario.requests_per_slot, 1) * replications <= 20_000
+    scenario, demand = played(parameters)
+    replications = replications_of(demand, replications)
+    slo_s = None if slo is None else seconds_of(slo, "--slo")
+    # starting processes takes longer than a small sweep; a log or a twin is none
+    requests = getattr(demand, "size", scenario.slots * max(scenario.requests_per_slot, 1))
+    small = replications == 1 or requests * replications <= 20_000
     progress, jobs = sys.stderr.isatty(), 1 if small else -1
-    table = sweep({}, names(policies), replications, scenario, seed=seed, progress=progress, jobs=jobs)
+    table = sweep({}, names(policies), replications, scenario, seed=seed, progress=progress, jobs=jobs, demand=demand, slo_s=slo_s)
+    outcomes = (*OUTCOMES, *(name for name in DELAYS if name in table))
+    of_replications = spread if getattr(demand, "resamples", False) else interval
     rows = []
     for name, runs in table.groupby("policy", sort=False):
-        low, high = map(float, interval(runs["total_cost"].to_numpy()))
-        means = {outcome: float(runs[outcome].mean()) for outcome in OUTCOMES}
+        low, high = map(float, of_replications(runs["total_cost"].to_numpy()))
+        means = {outcome: float(runs[outcome].mean()) for outcome in outcomes}
         cost = {"total_cost": means.pop("total_cost"), "total_cost_low": low, "total_cost_high": high}
         rows.append({"policy": name, **cost, **means})
     show_rows(rows, style)
@@ -63,6 +78,7 @@ def simulate(policies: str, replications: int, seed: int, style: str, **paramete
 
 @cli.command(short_help="Explain the decisions in one slot.")
 @scenario_options
+@demand_options("--slot-length")
 @click.option("--slot", type=int, required=True, help="Number of the slot, from 0.")
 @click.option("--policy", default="ga", show_default=True, help="The policy that decides.")
 @click.option("--replication", type=int, default=0, show_default=True, help="Number of the run that `simulate` would make, from 0.")
@@ -76,7 +92,8 @@ def explain(slot: int, policy: str, replication: int, seed: int, style: str, **p
     from ..analysis.explanations import explain
     from ..simulator import simulate
 
-    explanation = explain(simulate(scenario_of(**parameters), policy, seed, replication=replication), slot)
+    scenario, demand = played(parameters)
+    explanation = explain(simulate(scenario, policy, seed, replication=replication, demand=demand), slot)
     if style == "text":
         show(str(explanation))
     elif style == "csv":
@@ -84,6 +101,26 @@ def explain(slot: int, policy: str, replication: int, seed: int, style: str, **p
     else:
         tables = {name: getattr(explanation, name) for name in ("reasons", "alternatives", "resources")}
         show(json.dumps({name: table.to_dict("records") for name, table in tables.items()}, indent=2))
+
+
+@cli.command(short_help="List published traces, or get one.")
+@click.argument("name", required=False)
+def traces(name: str | None) -> None:
+    """List published request traces: what each is, its licence, what to cite, where it comes from, and what is on disk.
+
+    With a NAME, download that trace from its publisher, check its sha256 and print where it is. Nothing of it ships with edgecache.
+    """
+    from ..logs.sources import SOURCES, fetch_trace, traces_folder
+
+    if name is not None:
+        show(str(fetch_trace(name)))
+        return
+    show(f"Folder: {traces_folder()} (EDGECACHE_TRACES names another)")
+    for source in SOURCES.values():
+        state = "on disk" if source.path.is_file() else "not on disk" if source.sha256 else "not on disk, by hand"
+        models = "names the models" if source.names_models else "arrivals only: --models zipf"
+        show(f"\n{source.name} ({state}; {models})\n  {source.about}\n  licence: {source.licence}")
+        show(f"  cite: {source.citation}\n  from: {source.address}")
 
 
 @cli.command(short_help="List the policies.")

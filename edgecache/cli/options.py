@@ -57,6 +57,11 @@ def assigned(settings: tuple[str, ...]) -> dict[str, Any]:
     return {name: literal(value) for name, value in values.items()}
 
 
+def settings_of(context: click.Context) -> dict[str, str]:
+    """The parameters that --set gives, by name."""
+    return pairs("--set", context.params.get("settings") or ())
+
+
 def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
     """The values of an option that is given as NAME=VALUE any number of times."""
     values: dict[str, str] = {}

@@ -19,7 +19,7 @@ SAYS = {claim.name: claim.says for claim in SIMULATED}
 
 
 def scopes(table: pd.DataFrame) -> Figure:
-    """Draw in which share of the draws claims hold together, by scope, for all readings and for each `charge`.
+    """Draw in which share of the draws claims hold together, by scope: over all readings, and where the scope matters.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def scopes(table: pd.DataFrame) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A panel per charge; bars: 95 % intervals.
+        A panel for any charge, and those of absence; bars: 95 % intervals.
 
     Examples
     --------
@@ -38,7 +38,8 @@ def scopes(table: pd.DataFrame) -> Figure:
     >>> len(scopes(pd.DataFrame([row | shares])).axes)
     1
     """
-    charges, outcomes = list(dict.fromkeys(table["charge"])), list(dict.fromkeys(table["outcome"]))
+    charges = [charge for charge in dict.fromkeys(table["charge"]) if charge not in ("eviction", "miss")]
+    outcomes = list(dict.fromkeys(table["outcome"]))
     places = {scope: 0.3 - 0.2 * number for number, scope in enumerate(SCOPE_STYLE)}
     with rc_context(STYLE):
         figure, axes = panels(1, len(charges), width=2.8, height=0.9 + 0.55 * len(outcomes))

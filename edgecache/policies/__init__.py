@@ -12,11 +12,13 @@ from .exact import Exact
 from .genetic import GA
 from .optimal_online import OptimalOnline
 from .ranks import EVICTION_POLICIES, EvictionPolicy
+from .server_ranks import SERVER_POLICIES
 
 POLICIES: dict[str, Policy] = {
     policy.name: policy
     for policy in (
         *EVICTION_POLICIES,
+        *SERVER_POLICIES,
         GA(),
         Exact(),
         OptimalOnline(),

@@ -126,6 +126,7 @@ class ClairvoyantPlan:
             self.start + 1,
             scenario.may_bypass,
             scenario.may_prefetch,
+            self.charges.hits_decide,
             head=d.head,
             after=d.after,
             without=d.without,
@@ -153,7 +154,7 @@ class ClairvoyantPlan:
         self.values[-1] = following
         states = (d.head, d.after, d.without, d.size, d.first, d.subsets, d.top)
         prices = (costs.evicting[here], costs.fetching, costs.holding[here], costs.idle_holding[here])
-        scope = scenario.may_bypass, scenario.may_prefetch
+        scope = scenario.may_bypass, scenario.may_prefetch, self.charges.hits_decide
         _backward(self.values, self.trace.model[here], self.same_slot[here], *states, *prices, *scope)
         self.slack = 1e-12 * np.abs(self.values).max()  # of rounding, between decisions that cost the same
 
@@ -161,7 +162,7 @@ class ClairvoyantPlan:
 @njit(cache=True)
 def _backward(  # noqa: C901, a compiled kernel
     values, requests, same_slot, head, after, without, size, first, subsets, top, evicting, fetching, holding, idle_holding,
-    may_bypass, may_prefetch,
+    may_bypass, may_prefetch, hits_decide,
 ):  # fmt: skip
     """Fill `values` (n + 1, bits, S) but for its last row: the least cost from each of the n requests on, by state before it."""
     bits, states = values.shape[1:]
@@ -183,7 +184,8 @@ def _backward(  # noqa: C901, a compiled kernel
                 leaving = evicting[k, r]
                 reach(after, without, size, h, cost, leaving, fetching, may_bypass, may_prefetch, 0.0, least, choice)
         for state in range(states):
-            if after[state, r] == state:  # a hit, or served by the cloud
+            stays = after[state, r] == state  # a hit, or served by the cloud
+            if stays and not (hits_decide and state and after[0, r] > 0):
                 values[k, 0, state] = (idle[state] if bits > 1 else held[state]) + following[0, state]
                 if bits > 1:
                     values[k, 1, state] = held[state] + decided[state]
@@ -194,4 +196,4 @@ def _backward(  # noqa: C901, a compiled kernel
                 lowest = min(lowest, best[subsets[place]])
             best[state] = lowest
             for bit in range(bits):
-                values[k, bit, state] = fetching[r] + evicting[k, r] + left[state] + lowest
+                values[k, bit, state] = left[state] + lowest + (0.0 if stays else fetching[r] + evicting[k, r])

@@ -81,6 +81,8 @@ def uniform(word, draw):
 class Decision:
     """A miss: the requested model is deployed and served, and the deployment from then on is to be decided.
 
+    Under the reading `decides = request` there is one at every hit too. The requested model is then among the deployed ones.
+
     Parameters
     ----------
     charges : Charges
@@ -167,9 +169,8 @@ class Decision:
     @property
     def allowed(self) -> Deployment:
         """Which models may be deployed beside the requested one, (I,): those that are, or where it may prefetch, all that fit."""
-        if not self.scenario.may_prefetch:
-            return self.deployed
-        allowed = np.all(self.needs <= self.capacities[:, None], axis=0)
+        fits = np.all(self.needs <= self.capacities[:, None], axis=0)
+        allowed = fits if self.scenario.may_prefetch else self.deployed.copy()
         allowed[self.requested] = False
         return allowed
 

@@ -252,7 +252,9 @@ def state_decision(tables, row, bit, deployed, requested, kept):  # noqa: C901, 
         kept[requested] = not tables.may_bypass or tables.saves[requested] > 0
     if tables.head.size == deployed.size or tables.saves.size == 0:
         return True
-    others = np.flatnonzero(deployed & ~np.isnan(tables.saves))
+    may_stay = deployed & ~np.isnan(tables.saves)
+    may_stay[requested] = False
+    others = np.flatnonzero(may_stay)
     if others.size == 0:
         return True
     needs, free = np.empty((3, others.size)), tables.capacities.copy()
@@ -272,7 +274,7 @@ def decide_by_state(tables: PlannerTables, row: int, bit: int, decision: Decisio
     """The best decision by the values of the states, bool (I,), however many nodes a search takes."""
     chosen = np.zeros(len(decision.deployed), dtype=bool)
     if not state_decision(tables, row, bit, decision.deployed, decision.requested, chosen):
-        others = np.flatnonzero(decision.deployed & ~np.isnan(tables.saves))
+        others = np.setdiff1d(np.flatnonzero(decision.deployed & ~np.isnan(tables.saves)), decision.requested)
         chosen[others] = False
         served = chosen.copy()
         served[decision.requested] = True

@@ -173,6 +173,7 @@ class GeneticTables:
             clock + 1,
             scenario.may_bypass,
             scenario.may_prefetch,
+            charges.hits_decide,
             estimates=charges.estimates(clock + 1, last),
             holding=charges.holding,
             charges_absence=charges.charges_absence,

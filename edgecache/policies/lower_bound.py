@@ -57,8 +57,11 @@ def lower_bound(scenario: Scenario, trace: Trace, rounds: int = 300) -> float:
     first = first[fits[models]]
     holding = costs.holding
     if charges.decisions_only:
-        # in these slots a request is missed for sure: the first for each model, but for models that may have been prefetched
-        sure = np.isin(trace.slot, trace.slot[np.sort(first)[:1] if scenario.may_prefetch else first])
+        # in these slots there is a decision for sure: at the first request for each model, but for models that may have been
+        # prefetched; or at every request that the edge serves
+        decided = np.sort(first)[:1] if scenario.may_prefetch else first
+        decided = np.flatnonzero(fits[trace.model]) if charges.hits_decide else decided
+        sure = np.isin(trace.slot, trace.slot[decided])
         holding = np.where(sure[:, None], costs.holding, costs.idle_holding)
     needs = np.ascontiguousarray((scenario.catalogue.needs / scenario.capacities[:, None]).T)
     certain = costs.certain + (0.0 if scenario.may_prefetch else costs.fetching[trace.model[first]].sum())

@@ -111,9 +111,11 @@ class OptimalOnline(Bound):
         # what is not in the head leaves at the next miss, or at once
         visiting = np.where(members.any(axis=0) | scenario.may_bypass, 0.0, holding)
         held, left = members @ holding, members @ evicting
-        paid = missed @ (fetching + evicting + visiting) + missed.sum(axis=1) * left
+        # by state: probability that the next request, for each model, brings a decision
+        decided = np.where(fits, popularity, np.zeros_like(missed)) if charges.hits_decide else missed
+        paid = missed @ (fetching + evicting + visiting) + decided.sum(axis=1) * left
         scope = scenario.may_bypass, scenario.may_prefetch
-        cost, values = _least_average_cost(deployments, missed, paid, held, left, evicting, fetching, scope)
+        cost, values = _least_average_cost(deployments, decided, paid, held, left, evicting, fetching, scope)
         why = ""
         if len(deployments.head) < fits.sum():
             why = f"more than {self.limit} deployments fit the server"
@@ -172,6 +174,7 @@ class OnlinePlan:
             scenario.capacities,
             may_bypass=scenario.may_bypass,
             may_prefetch=scenario.may_prefetch,
+            hits_decide=self.charges.hits_decide,
             nodes=FEW,
             head=d.head,
             after=d.after,
@@ -193,7 +196,7 @@ class OnlinePlan:
 
 def _least_average_cost(
     d: Deployments,
-    missed: Floats,
+    decided: Floats,
     paid: Floats,
     held: Floats,
     left: Floats,
@@ -203,24 +206,24 @@ def _least_average_cost(
 ) -> tuple[float, np.ndarray]:
     """The least average cost of a request, NaN if it did not converge, and the relative values of the states (S,).
 
-    By state: `missed` (S, I), the probability of a miss for each model; `paid`, what misses cost a request before the choice;
+    By state: `decided` (S, I), the probability of a decision about each model; `paid`, what these cost a request before the choice;
     `held`, what a request costs; `left`, what evicting all would cost. `scope`: may a decision bypass, and prefetch?
 
-    A state without misses is never left, and has an average cost of its own. So the least cost of the others is found with no way
-    into those; only where one of them costs less is it where the best policy ends.
+    A state without decisions is never left, and has an average cost of its own. So the least cost of the others is found with no
+    way into those; only where one of them costs less is it where the best policy ends.
     """
-    asked = missed.sum(axis=1)
+    asked = decided.sum(axis=1)
     final = asked == 0
     values = np.zeros(len(d))
     if final.all():
         return float(held[0]), values
-    wait = 1 / np.where(final, 1.0, asked)  # mean number of requests up to and including the next miss
-    chance, spent = missed * wait[:, None], (paid + (1 - asked) * held) * wait
+    wait = 1 / np.where(final, 1.0, asked)  # mean number of requests up to and including the next decision
+    chance, spent = decided * wait[:, None], (paid + (1 - asked) * held) * wait
     scale = TOLERANCE * (np.abs(held).max() + paid.max())
     states = (d.head, d.after, d.without, d.size, d.first, d.subsets)
     tables = (*states, chance, spent, wait, held, left, evicting, fetching, *scope)
     # with one model that may be missed, a decision that keeps it ends all misses
-    cheapest, others = held[final].min(initial=np.inf), missed.any(axis=0).sum() > (0 if scope[0] else 1)
+    cheapest, others = held[final].min(initial=np.inf), decided.any(axis=0).sum() > (1 if final.any() and not scope[0] else 0)
     cost = _iterate(*tables, values, final, np.nan, scale, MOST_ROUNDS) if others else np.inf
     if cheapest < cost:
         values[:] = 0

@@ -25,6 +25,7 @@ class PlannerTables(NamedTuple):
     first: int = 1  # the request number of row 0 of `estimates`, `values`, `held` and `left`
     may_bypass: bool = False  # may the requested model go as soon as it is served?
     may_prefetch: bool = False  # may models be deployed that nobody requested?
+    hits_decide: bool = False  # is there a decision at every hit too?
     estimates: Floats = np.empty((0, 0))  # cost of evicting each model, (rows, I)
     holding: Floats = _NO_COST  # cost of keeping each model, (I,)
     charges_absence: bool = False  # does every undeployed model pay?

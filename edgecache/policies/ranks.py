@@ -194,24 +194,24 @@ def _belady_cost(model, server):
     return model.fetch_delay_s / (model.share * (model.next_request - server.clock))
 
 
-def _listed(name: str, rank: Callable | None = None, queue: str = "request", rising: bool = False) -> EvictionPolicy:
+def listed(name: str, rank: Callable | None = None, queue: str = "request", rising: bool = False) -> EvictionPolicy:
     """A policy of POLICY_TABLE with its rank."""
     entry = POLICY_TABLE[name]
     return EvictionPolicy(name, entry.label, entry.about, queue, rank, offline=entry.knows == "future", rising=rising)
 
 
 EVICTION_POLICIES = (
-    _listed("random", _random),
-    _listed("fifo", queue="deployment"),
-    _listed("lru"),
-    _listed("lfu", _lfu, rising=True),
-    _listed("lfu-in-cache", _lfu_in_cache, rising=True),
-    _listed("lfu-da", _lfu_da, rising=True),
-    _listed("lru-2", _lru_2, rising=True),
-    _listed("hyperbolic", _hyperbolic),
-    _listed("gdsf", _gdsf),
-    _listed("greedy-dual", _greedy_dual),
-    _listed("cremebrulee", _cremebrulee),
-    _listed("belady", _belady),
-    _listed("belady-cost", _belady_cost),
+    listed("random", _random),
+    listed("fifo", queue="deployment"),
+    listed("lru"),
+    listed("lfu", _lfu, rising=True),
+    listed("lfu-in-cache", _lfu_in_cache, rising=True),
+    listed("lfu-da", _lfu_da, rising=True),
+    listed("lru-2", _lru_2, rising=True),
+    listed("hyperbolic", _hyperbolic),
+    listed("gdsf", _gdsf),
+    listed("greedy-dual", _greedy_dual),
+    listed("cremebrulee", _cremebrulee),
+    listed("belady", _belady),
+    listed("belady-cost", _belady_cost),
 )

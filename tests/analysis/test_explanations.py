@@ -231,6 +231,10 @@ RANKS = {
     "lru-2": lambda m, server: m.previous,
     "hyperbolic": lambda m, server: m.in_cache / (server.clock - m.since),
     "cremebrulee": lambda m, server: m.requests / server.clock * m.fetch / m.share,
+    "llama-swap": lambda m, server: m.fetch,
+    "lemonade": lambda m, server: (m.last - server.clock) / m.fetch,
+    "localai-largest": lambda m, server: -m.size,
+    "ollama": lambda m, server: m.index,
     "belady": lambda m, server: -m.following,
     "belady-cost": lambda m, server: m.fetch / (m.share * (m.following - server.clock)),
 }
@@ -242,7 +246,12 @@ def plain_ranks(run):
     capacity = (s.storage_gb, s.gpu_memory_gb, s.power_budget_kw)
     models = [
         SimpleNamespace(
-            requests=0, last=0, share=max(np.divide(needs, capacity)), fetch=8 * needs[0] / s.bandwidth_gbps + c.io_delay_s[i]
+            requests=0,
+            last=0,
+            share=max(np.divide(needs, capacity)),
+            fetch=8 * needs[0] / s.bandwidth_gbps + c.io_delay_s[i],
+            size=needs[0],
+            index=i,
         )
         for i, needs in enumerate(zip(c.size_gb, c.gpu_memory_gb, c.power_kw, strict=True))
     ]  # fmt: skip

@@ -10,30 +10,34 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 from support.claims import paper_cost
 
-from edgecache import READINGS, InputError, load_catalogue, simulate
+from edgecache import READINGS, InputError, load_catalogue, sweep
 from edgecache.catalogue import TABLE_I
 from edgecache.claims.design import (
     CATALOGUES,
     DESIGN_SEED,
+    DRAWN,
     MEASURES,
     PARAMETERS,
     RANGES,
+    SCOPES,
     SEARCH_SEED,
     SEEDS,
     SLACKS,
     SWITCHES,
     catalogue_of,
     claim_slacks,
-    judge_reading,
+    judge_draw,
     latin_hypercube,
     read_readings,
     scenario_of,
+    under_every_scope,
     write_readings,
 )
 from edgecache.claims.statements import BASELINES, CENTRE, GRID, SIMULATED, cells_of
 from edgecache.claims.verdicts import verdict
 
 POLICIES = (*BASELINES, "exact")
+DRAWN_SWITCHES = [name for name in SWITCHES if name != "scope"]
 
 # ---- the design
 
@@ -53,7 +57,7 @@ def test_every_stratum_of_a_number_is_hit_once(name, count):
 
 
 @pytest.mark.parametrize("count", [12, 60, 601])
-@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("name", DRAWN_SWITCHES)
 def test_every_word_of_a_switch_is_equally_often(name, count):
     words = latin_hypercube(count)[name].value_counts()
     assert set(words.index) == set(READINGS[name])
@@ -73,13 +77,13 @@ def test_half_have_the_shipped_catalogue_and_the_others_spread_over_the_random_o
 def test_the_columns_of_a_design_pair_up_at_random():
     # a hypercube whose columns went together would hit every stratum too
     codes = latin_hypercube(2000).apply(lambda column: pd.factorize(column, sort=True)[0])
-    correlation = codes.corr(method="spearman").to_numpy()[~np.eye(len(PARAMETERS), dtype=bool)]
+    correlation = codes.corr(method="spearman").to_numpy()[~np.eye(len(DRAWN), dtype=bool)]
     assert abs(correlation).max() < 0.1  # 4.5 standard errors
 
 
 def test_rows_are_distinct_and_of_four_digits():
     table = latin_hypercube(5000)
-    assert list(table.columns) == list(PARAMETERS) and not table.duplicated().any()
+    assert list(table.columns) == list(DRAWN) and not table.duplicated().any()
     for name in RANGES:
         assert all(float(f"{value:.4g}") == value for value in table[name])
 
@@ -92,6 +96,18 @@ def test_the_same_seed_is_the_same_design():
 
 def test_every_reading_of_the_paper_is_among_the_parameters_but_the_rate_basis():
     assert set(SWITCHES) == set(READINGS) - {"rate_basis"}
+    assert set(PARAMETERS) == {*DRAWN, "scope"} == {*SWITCHES, *RANGES, "catalogue"}
+
+
+@pytest.mark.parametrize("index", [range(30), range(5, 65, 2)], ids=["the design", "some of its rows"])
+def test_every_draw_is_a_reading_under_each_scope_and_nothing_else_differs(index):
+    draws = latin_hypercube(30).set_axis(list(index))
+    readings = under_every_scope(draws)
+    assert list(readings.columns) == list(PARAMETERS) and list(readings.index) == list(range(120))
+    rows = iter(readings.to_dict("records"))
+    for draw in draws.to_dict("records"):
+        for scope in ("evict", "bypass", "prefetch", "free"):
+            assert next(rows) == draw | {"scope": scope}
 
 
 # ---- catalogues and scenarios
@@ -109,8 +125,9 @@ def test_catalogues_are_in_the_order_of_their_size_within_table_i():
 
 
 def test_a_row_is_a_scenario_and_what_it_does_not_say_is_the_default():
-    for row in latin_hypercube(40).to_dict("records"):
-        s, default = scenario_of(row), scenario_of({"catalogue": 0})
+    default = scenario_of({"catalogue": 0})
+    for row in under_every_scope(latin_hypercube(10)).to_dict("records"):
+        s = scenario_of(row)
         assert s.catalogue == catalogue_of(row["catalogue"])
         assert all(getattr(s, name) == row[name] for name in (*SWITCHES, *RANGES))
         others = set(s.__dataclass_fields__) - {"catalogue", *SWITCHES, *RANGES}
@@ -118,29 +135,31 @@ def test_a_row_is_a_scenario_and_what_it_does_not_say_is_the_default():
         assert s.w1 == 1
 
 
+def test_a_draw_without_a_scope_evicts():
+    for row in latin_hypercube(3).to_dict("records"):
+        assert scenario_of(row) == scenario_of(row | {"scope": "evict"}) != scenario_of(row | {"scope": "free"})
+
+
 # ---- judging
 
 
-def cells(costs):
-    """The cells of a ledger from costs[parameter, value][policy]."""
-    return {
-        (*point, "proposed" if name == "exact" else name): values for point, own in costs.items() for name, values in own.items()
-    }
-
-
-def played(row, replications):
-    """The costs of a reading at every point of GRID, each from `simulate`, and its runs at the centre."""
-    scenario, costs, centre = scenario_of(row), {}, {}
+def played(draw, replications):
+    """The long way: a sweep of every scenario that a draw is judged by. A row per point, scope, replication and policy."""
+    tables = []
     for parameter, values in GRID.items():
-        for value in values:
-            server = scenario.vary(**(CENTRE | {parameter: value}))
-            runs = {
-                name: [simulate(server, name, SEARCH_SEED, replication=r).means() for r in range(replications)] for name in POLICIES
-            }
-            costs[parameter, value] = {name: np.array([run["total_cost"] for run in own]) for name, own in runs.items()}
-            if (parameter, value) == ("storage_gb", CENTRE["storage_gb"]):
-                centre = runs
-    return cells(costs), centre
+        vary = {"scope": SCOPES, parameter: values}
+        setting = {"seed": SEARCH_SEED, "jobs": 1, "progress": False}
+        table = sweep(vary, POLICIES, replications, scenario_of(draw).vary(**CENTRE), **setting)
+        tables.append(table.rename(columns={parameter: "value"}).assign(parameter=parameter))
+    return pd.concat(tables, ignore_index=True)
+
+
+def cells_under(runs, scope):
+    """The costs of each cell of the claims under a scope, from `played`."""
+    return {
+        (parameter, value, "proposed" if policy == "exact" else policy): own["total_cost"].to_numpy()
+        for (parameter, value, policy), own in runs[runs["scope"] == scope].groupby(["parameter", "value", "policy"])
+    }
 
 
 def slack_of(claim, found):
@@ -155,49 +174,76 @@ def slack_of(claim, found):
     return min(least)
 
 
-CHOSEN = (4, 11, 20)  # of the design of 24: one of each charge
+CHOSEN = (8, 10, 17)  # of the design of 24: one of each charge; each scope changes a verdict
 
 
-@pytest.fixture(scope="module", params=CHOSEN, ids=lambda number: f"reading {number}")
-def reading(request):
-    """Its slacks and measures, its costs and its runs at the centre, of two replications each."""
-    row = latin_hypercube(24).loc[request.param].to_dict()
-    return dict(zip((*SLACKS, *MEASURES), judge_reading(row, 2), strict=True)), *played(row, 2)
+@pytest.fixture(scope="module", params=CHOSEN, ids=lambda number: f"draw {number}")
+def judged(request):
+    """The slacks and measures of a draw by scope, and all runs of the long way; of two replications."""
+    draw = latin_hypercube(24).loc[request.param].to_dict()
+    found = [dict(zip((*SLACKS, *MEASURES), row, strict=True)) for row in judge_draw(draw, 2)]
+    return dict(zip(SCOPES, found, strict=True)), played(draw, 2)
 
 
-def test_the_slack_is_that_of_the_statements(reading):
-    found, costs, _ = reading
-    for claim in SIMULATED:
-        assert found[claim.name] == pytest.approx(slack_of(claim, costs), rel=0.006, abs=1e-8), claim.name  # 3 digits
+def test_the_slacks_are_those_of_the_statements_under_every_scope(judged):
+    found, runs = judged
+    for scope in SCOPES:
+        costs = cells_under(runs, scope)
+        for claim in SIMULATED:
+            expected = pytest.approx(slack_of(claim, costs), rel=0.006, abs=1e-8)  # 3 digits
+            assert found[scope][claim.name] == expected, (scope, claim.name)
 
 
-def test_a_claim_holds_where_its_slack_is_above_zero(reading):
-    found, costs, _ = reading
-    words = {claim.name: verdict(claim.groups(GRID), costs)[0] for claim in SIMULATED}
-    assert {name: "holds" if found[name] > 0 else "fails" for name in SLACKS} == words
+def test_a_claim_holds_where_its_slack_is_above_zero(judged):
+    found, runs = judged
+    for scope in SCOPES:
+        words = {claim.name: verdict(claim.groups(GRID), cells_under(runs, scope))[0] for claim in SIMULATED}
+        assert {name: "holds" if found[scope][name] > 0 else "fails" for name in SLACKS} == words, scope
 
 
-def test_the_measures_are_those_of_the_runs_at_the_centre(reading):
-    found, _, centre = reading
-    cost, delay = (
-        {name: np.mean([run[outcome] for run in runs]) for name, runs in centre.items()}
-        for outcome in ("total_cost", "service_delay_s")
+def test_the_measures_are_those_of_the_runs_at_the_centre(judged):
+    found, runs = judged
+    centre = runs[(runs["parameter"] == "storage_gb") & (runs["value"] == CENTRE["storage_gb"])]
+    for scope in SCOPES:
+        means = centre[centre["scope"] == scope].groupby("policy")[["total_cost", "service_delay_s"]].mean()
+        cost, delay = means["total_cost"], means["service_delay_s"]
+        reductions = 1 - cost["exact"] / cost[list(BASELINES)]
+        waits = delay["exact"] / delay[list(BASELINES)].min() - 1
+        assert_allclose(
+            [found[scope][name] for name in MEASURES], [reductions.min(), reductions.max(), waits], rtol=0.006, atol=1e-8
+        )
+
+
+def test_baselines_cost_the_same_under_every_scope_and_a_draw_s_scopes_share_their_traces(judged):
+    """So it is right that they are played once. Costs that are equal to the bit can only come of the same traces."""
+    _, runs = judged
+    wide = runs[runs["policy"].isin(BASELINES)].pivot(
+        index=["parameter", "value", "replication", "policy"], columns="scope", values=["total_cost", "service_delay_s"]
     )
-    reductions = [1 - cost["exact"] / cost[name] for name in BASELINES]
-    waits = delay["exact"] / min(delay[name] for name in BASELINES) - 1
-    assert_allclose([found[name] for name in MEASURES], [min(reductions), max(reductions), waits], rtol=0.006, atol=1e-8)
+    assert len(wide) == 2 * len(BASELINES) * sum(map(len, GRID.values()))
+    for _, by_scope in wide.T.groupby(level=0):
+        assert (by_scope.nunique(dropna=False) == 1).all()
 
 
-def test_the_chosen_readings_differ_and_both_verdicts_come_up():
-    rows = [latin_hypercube(24).loc[number].to_dict() for number in CHOSEN]
-    held = np.array([judge_reading(row)[: len(SLACKS)] for row in rows]) > 0
-    assert {row["charge"] for row in rows} == set(READINGS["charge"]) and held.any() and not held.all()
-    assert len(set(map(tuple, held))) > 2
+def test_the_chosen_draws_differ_and_so_do_their_scopes():
+    draws = [latin_hypercube(24).loc[number].to_dict() for number in CHOSEN]
+    held = np.array([judge_draw(draw) for draw in draws])[:, :, : len(SLACKS)] > 0  # (draws, scopes, claims)
+    assert {draw["charge"] for draw in draws} == set(READINGS["charge"]) and held.any() and not held.all()
+    assert len(set(map(tuple, held[:, 0]))) == len(CHOSEN)
+    for scope in range(1, len(SCOPES)):  # each scope changes a verdict somewhere
+        assert (held[:, scope] != held[:, 0]).any()
 
 
-def test_a_reading_is_judged_by_the_replications_of_a_search():
-    row = latin_hypercube(24).loc[CHOSEN[0]].to_dict()
-    assert judge_reading(row) == judge_reading(row, SEEDS) != judge_reading(row, SEEDS - 1)
+def test_what_is_judged_does_not_depend_on_what_was_judged_before():
+    draw = latin_hypercube(24).loc[CHOSEN[1]].to_dict()
+    first = judge_draw(draw, 1)
+    judge_draw(latin_hypercube(24).loc[CHOSEN[0]].to_dict(), 1)
+    assert judge_draw(draw, 1) == first
+
+
+def test_a_draw_is_judged_by_the_replications_of_a_search():
+    draw = latin_hypercube(24).loc[CHOSEN[0]].to_dict()
+    assert judge_draw(draw) == judge_draw(draw, SEEDS) != judge_draw(draw, SEEDS - 1)
 
 
 def test_slack_and_verdict_agree_on_made_up_costs():
@@ -222,7 +268,7 @@ def test_slack_and_verdict_agree_on_made_up_costs():
 
 
 def made_up(count=40, seed=0):
-    table, rng = latin_hypercube(count), np.random.default_rng(seed)
+    table, rng = under_every_scope(latin_hypercube(count // len(SCOPES))), np.random.default_rng(seed)
     columns = [*SLACKS, *MEASURES]
     table[columns] = rng.normal(size=(count, len(columns))).astype(np.float32)
     return table.assign(held=rng.integers(0, 15, count), missed=rng.random(count))

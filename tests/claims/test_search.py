@@ -13,20 +13,25 @@ from numpy.testing import assert_allclose
 from pandas.testing import assert_frame_equal
 from SALib.analyze import rbd_fast
 
-from edgecache import READINGS, InputError, costs
+from edgecache import READINGS, InputError, Scenario, costs
 from edgecache.claims import design, ledger, search
 from edgecache.claims.design import (
+    DRAWN,
     MEASURES,
     PARAMETERS,
     RANGES,
+    SCOPES,
     SLACKS,
     SWITCHES,
-    judge_reading,
+    judge_draw,
     latin_hypercube,
     read_readings,
     scenario_of,
+    under_every_scope,
 )
-from edgecache.claims.search import best_readings, closest_reading, fingerprint, sensitivity
+from edgecache.claims.pairs import compare_scopes
+from edgecache.claims.search import best_readings, closest_reading, fingerprint
+from edgecache.claims.sensitivity import sensitivity
 from edgecache.claims.statements import CLAIMS, VERDICTS
 from edgecache.policies import POLICIES
 
@@ -45,12 +50,22 @@ def table(work):
     return search.judge_design(100, work=work, report=pytest.fail, **QUIET)
 
 
-def test_the_table_is_the_design_and_what_it_was_judged(table):
+def readings(count):
+    """The readings of a design of so many draws, not judged."""
+    return under_every_scope(latin_hypercube(count))
+
+
+def test_the_table_is_the_design_under_every_scope_and_what_it_was_judged(table):
     assert list(table.columns) == [*PARAMETERS, *SLACKS, *MEASURES, "held", "missed"]
-    assert_frame_equal(table[list(PARAMETERS)], latin_hypercube(100))
-    for number in (0, 7, 47):
-        found = judge_reading(latin_hypercube(100).loc[number].to_dict())
-        assert_allclose(table.loc[number, [*SLACKS, *MEASURES]].to_numpy(dtype=float), found, rtol=1e-6)
+    assert_frame_equal(table[list(PARAMETERS)], readings(100))
+    draws, distinct = latin_hypercube(100), ~table.duplicated([name for name in table if name != "scope"])
+    whole = distinct.to_numpy().reshape(100, -1).all(axis=1).nonzero()[0]  # of these draws no two scopes are judged alike
+    for number in (0, 47, *whole[:2]):
+        rows = table.loc[len(SCOPES) * number : len(SCOPES) * number + len(SCOPES) - 1]
+        assert tuple(rows["scope"]) == SCOPES
+        found = judge_draw(draws.loc[number].to_dict())
+        assert_allclose(rows[[*SLACKS, *MEASURES]].to_numpy(dtype=float), found, rtol=1e-6)
+    assert len(whole)
 
 
 def test_held_and_missed_are_those_of_the_slacks(table):
@@ -68,30 +83,53 @@ def test_impossible_counts_are_refused_before_anything_is_written(tmp_path, coun
     assert not (tmp_path / "work").exists()
 
 
-def test_the_search_ends_at_the_least_count_that_it_takes(tmp_path, monkeypatch):
-    # the bias correction of RBD-FAST divides by nothing at some small counts
-    monkeypatch.setattr(search, "judge_reading", made_up_result)
-    monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
-    judge = partial(search.judge_design, work=tmp_path, report=pytest.fail, **QUIET)
-    assert sensitivity(judge(search.LEAST))["share"].between(0, 1).all()
-    with pytest.raises(InputError, match="count of readings is 20"):
-        sensitivity(judge(20))
-
-
-def made_up_result(parameters):
-    """What a reading might be judged, from its parameters alone."""
-    rng = np.random.default_rng(int(1e6 * parameters["w2"]))
-    return [*rng.normal(size=len(SLACKS) + len(MEASURES))]
-
-
 # ---- best and closest
 
 
+def found(held, missed, catalogue=0, index=None):
+    """A table of the search, each reading of a draw of its own."""
+    columns = {"held": held, "missed": missed, "catalogue": catalogue, "w2": np.arange(1.0, len(held) + 1)}
+    rest = dict.fromkeys((*DRAWN, *SLACKS), 0)
+    return pd.DataFrame(rest | columns, index=index)
+
+
 def test_the_best_hold_most_then_miss_least_then_come_first():
-    table = pd.DataFrame({"held": [3, 5, 5, 4, 5, 5], "missed": [0.0, 0.2, 0.1, 0.0, 0.2, 0.3]}, index=[9, 8, 7, 6, 5, 4])
-    assert list(best_readings(table).index) == [7, 8, 5, 4, 6, 9]
-    assert list(best_readings(table, 2).index) == [7, 8]
-    assert list(best_readings(table[::-1]).index) == [7, 5, 8, 4, 6, 9]
+    table = found([3, 5, 5, 4, 5, 5], [0.0, 0.2, 0.1, 0.0, 0.2, 0.3], index=[9, 8, 7, 6, 5, 4])
+    assert list(best_readings(table, 12).index) == [7, 8, 5, 4, 6, 9]
+    assert list(best_readings(table, 4).index) == [7, 8]
+    assert list(best_readings(table[::-1], 12).index) == [7, 5, 8, 4, 6, 9]
+    assert list(best_readings(table.assign(catalogue=3), 4).index) == [7, 8]
+
+
+def test_half_of_the_best_have_the_shipped_catalogue_and_half_a_random_one():
+    rng = np.random.default_rng(0)
+    held, missed, catalogue = rng.integers(0, 15, 300), rng.random(300).round(1), rng.integers(0, 3, 300)
+    chosen = best_readings(found(held, missed, catalogue), 21)
+    assert chosen["catalogue"].eq(0).sum() == 11 and chosen["catalogue"].gt(0).sum() == 10
+    # no other reading of its half is better, and all are in one order
+    for half in (chosen[chosen["catalogue"] == 0], chosen[chosen["catalogue"] > 0]):
+        inside = (catalogue == 0) == (half["catalogue"].iloc[0] == 0)
+        ranks = sorted((-h, m, n) for n, (h, m) in enumerate(zip(held, missed, strict=True)) if inside[n])
+        assert [n for *_, n in ranks[: len(half)]] == list(half.index)
+    keys = list(zip(-chosen["held"], chosen["missed"], chosen.index, strict=True))
+    assert keys == sorted(keys)
+
+
+def test_a_scope_that_changes_nothing_is_not_judged_again():
+    """One draw under its four scopes: the second and the fourth are judged as the first and the third."""
+    table = readings(1).assign(**dict.fromkeys(SLACKS, -0.5), missed=7.0, held=0, catalogue=0)
+    table["headline-reduction"] = [-0.2, -0.2, 0.1, 0.1]
+    table[["held", "missed"]] = [[0, 6.7], [0, 6.7], [1, 6.5], [1, 6.5]]
+    assert list(best_readings(table, 8)["scope"]) == ["prefetch", "evict"]
+    table.loc[3, "lfu-falls-with-gpu"] = -0.4
+    assert list(best_readings(table, 8)["scope"]) == ["prefetch", "free", "evict"]
+    assert list(best_readings(table.assign(w2=[1.0, 2.0, 3.0, 4.0]), 8).index) == [2, 3, 0, 1]  # other draws are other readings
+
+
+def test_as_many_are_judged_again_as_the_search_says():
+    rng = np.random.default_rng(1)
+    table = found(rng.integers(0, 15, 500), rng.random(500), rng.integers(0, 2, 500))
+    assert len(best_readings(table)) == search.BEST >= 40 and min(search.BEST_LOOKS) >= 200
 
 
 def again(**verdicts):
@@ -141,9 +179,9 @@ def judged_by_size(parameters):
 
 def test_second_looks_are_in_the_order_asked_for_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "_judged_again", judged_by_size)
-    chosen = latin_hypercube(30).iloc[[7, 3, 12]]
+    chosen = readings(30).iloc[[47, 3, 12]]
     found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
-    assert list(found["number"]) == [7, 3, 12] and list(found["effect"]) == list(chosen["w2"])
+    assert list(found["number"]) == [47, 3, 12] and list(found["effect"]) == list(chosen["w2"])
     monkeypatch.setattr(search, "_judged_again", pytest.fail)
     assert_frame_equal(
         search.judge_again(chosen[::-1], work=tmp_path, report=pytest.fail, **QUIET)[::-1].reset_index(drop=True), found
@@ -154,18 +192,26 @@ def test_second_looks_of_another_design_are_not_taken_for_these(tmp_path, monkey
     # reading 3 of 30 and reading 3 of 40 are different readings
     monkeypatch.setattr(search, "_judged_again", judged_by_size)
     for count in (30, 40):
-        chosen = latin_hypercube(count).iloc[[3, 5]]
+        chosen = readings(count).iloc[[3, 5]]
         found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
         assert list(found["effect"]) == list(chosen["w2"]), f"of {count}"
 
 
+def test_second_looks_of_other_scopes_are_not_taken_for_these(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "_judged_again", lambda parameters: [{"claim": parameters["scope"], "verdict": "holds"}])
+    for numbers in ([8, 10], [9, 11], [8, 9, 10, 11]):  # one draw
+        judged = search.judge_again(readings(30).iloc[numbers], work=tmp_path, report=pytest.fail, **QUIET)
+        assert list(judged["claim"]) == [SCOPES[number % len(SCOPES)] for number in numbers]
+
+
 def test_a_second_look_is_a_ledger_of_the_ga_on_its_own_seed(tmp_path, monkeypatch):
     monkeypatch.setattr(search, "BEST_LOOKS", (2, 4))
-    chosen = latin_hypercube(24).iloc[[9]]
+    chosen = readings(24).iloc[[9 * len(SCOPES) + SCOPES.index("free")]]
     found = search.judge_again(chosen, work=tmp_path, report=pytest.fail, **QUIET)
     scenario = scenario_of(chosen.iloc[0].to_dict())
     table = ledger.play_ledger(scenario, proposed="ga", looks=(2, 4), seed=2, **QUIET)
-    assert list(found["claim"]) == list(SLACKS) and set(found["number"]) == {9}
+    assert scenario.scope == "free"
+    assert list(found["claim"]) == list(SLACKS) and set(found["number"]) == set(chosen.index)
     table = table[table["claim"].isin(SLACKS)].reset_index(drop=True)
     shared = [column for column in table if column in found]
     assert {"verdict", "effect", "low", "high", "replications"} <= set(shared)
@@ -177,7 +223,7 @@ def test_no_two_stages_share_a_seed(monkeypatch):
     used = {}
 
     def recorded(stage, place, name, number):
-        """Of a function that draws random numbers, the argument at that place is the seed."""
+        """Of a function or class that draws random numbers, the argument at that place is the seed."""
         original = getattr(place, name)
 
         def call(*arguments):
@@ -192,113 +238,16 @@ def test_no_two_stages_share_a_seed(monkeypatch):
     design._random_catalogues.cache_clear()
     for stage, run in {
         "design": lambda: (latin_hypercube(24), design.catalogue_of(1)),
-        "search": lambda: judge_reading(row, 1),
+        "search": lambda: judge_draw(row, 1),
         "second look": lambda: search._judged_again(row),
         "ledger": lambda: search._named_ledger("literal"),
     }.items():
         with monkeypatch.context() as patch:
             patch.setattr(design, "random_generator", recorded(stage, design, "random_generator", 0))
-            for module in (design, ledger):
-                patch.setattr(module, "outcomes", recorded(stage, module, "outcomes", 4))
+            patch.setattr(design, "Ensemble", recorded(stage, design, "Ensemble", 2))
+            patch.setattr(ledger, "outcomes", recorded(stage, ledger, "outcomes", 4))
             run()
     assert [len(seeds) for seeds in used.values()] == [1] * 4 and len(set.union(*used.values())) == 4
-
-
-# ---- sensitivity, on tables whose truth is known
-
-
-def synthetic(outcome, count=1500, seed=0):
-    """A table of the search in which every claim and measure is an `outcome` of the design and of luck; luck first."""
-    table, rng = latin_hypercube(count), np.random.default_rng(seed)
-    values = {name: outcome(table, rng) for name in (*SLACKS[:1], *MEASURES[:1])}
-    rest = dict.fromkeys((*SLACKS[1:], *MEASURES[1:]), -1.0)
-    return table.assign(**{name: np.asarray(value, dtype=np.float32) for name, value in (values | rest).items()})
-
-
-def shares(table, name, column="share"):
-    with pytest.MonkeyPatch.context() as patch:
-        if column == "share":  # which needs no resamples, and they take most of the time
-            patch.setattr("SALib.analyze.rbd_fast.bootstrap", lambda *_: 0.0)
-        found = sensitivity(table).set_index(["outcome", "parameter"])[column]
-    assert set(found.index.get_level_values("outcome")) <= {SLACKS[0], MEASURES[0]}
-    return found[name]
-
-
-def correlation_ratio(label, outcome):
-    """Variance of the groups' means over the variance: a category's first-order index by its definition."""
-    groups = pd.Series(np.asarray(outcome, dtype=float)).groupby(np.asarray(label))
-    return groups.transform("mean").var() / pd.Series(np.asarray(outcome, dtype=float)).var()
-
-
-@pytest.mark.parametrize("name", SWITCHES)
-def test_a_switch_that_decides_all_has_all(name):
-    # the middle word stands out, so no trend over the words decides; ten harmonics hold 96 % of a step, and 92 % of two
-    worth = dict(zip(READINGS[name], (0.5, -1.0, 1.5), strict=False))
-    found = shares(synthetic(lambda table, rng: table[name].map(worth)), MEASURES[0])
-    assert found[name] == pytest.approx(1, abs=0.08) and found.drop(name).max() < 0.03
-
-
-@pytest.mark.parametrize("name", RANGES)
-def test_a_number_that_decides_all_has_all(name):
-    found = shares(synthetic(lambda table, rng: table[name].rank()), MEASURES[0])
-    assert found[name] > 0.98 and found.drop(name).max() < 0.03
-
-
-def test_where_nothing_decides_none_has_a_share():
-    table = synthetic(lambda table, rng: rng.normal(size=len(table)))
-    for name in (SLACKS[0], MEASURES[0]):
-        assert shares(table, name).max() < 0.03
-        assert shares(table, name, "spread").between(0.001, 0.05).all()
-
-
-@pytest.mark.parametrize("name", SWITCHES)
-def test_a_switchs_share_is_the_correlation_ratio(name):
-    chance = dict(zip(READINGS[name], (0.2, 0.9, 0.4), strict=False))
-    table = synthetic(lambda table, rng: np.where(rng.random(len(table)) < table[name].map(chance), 0.3, -0.3))
-    truth = correlation_ratio(table[name], table[SLACKS[0]] > 0)
-    assert 0.2 < truth < 0.7
-    assert shares(table, SLACKS[0])[name] == pytest.approx(truth, abs=0.05)
-    assert shares(table, MEASURES[0])[name] == pytest.approx(correlation_ratio(table[name], table[MEASURES[0]]), abs=0.05)
-
-
-def test_the_shares_of_a_sum_are_those_of_its_variances():
-    def outcome(table, rng):
-        return 2.0 * (table["lfu"] == "perfect") + np.log(table["w2"]) / np.ptp(np.log(table["w2"]))
-
-    truth = np.array([1.0, 1 / 12])  # of a fair coin of 0 and 2, and of the uniform distribution
-    found = shares(synthetic(outcome), MEASURES[0])
-    assert_allclose(found[["lfu", "w2"]], truth / truth.sum(), atol=0.05)
-    assert found.drop(["lfu", "w2"]).max() < 0.03
-
-
-def test_an_interaction_has_no_first_order_share():
-    table = synthetic(lambda table, rng: np.where((table["lfu"] == "perfect") == (table["popularity"] == "true"), 1.0, -1.0))
-    assert shares(table, SLACKS[0]).max() < 0.03
-
-
-def test_a_claim_depends_on_its_slack_by_its_sign_alone():
-    # its size is decided by w2, whether it holds by lfu
-    table = synthetic(lambda table, rng: np.where(table["lfu"] == "perfect", 1, -1) * table["w2"])
-    found = shares(table, SLACKS[0])
-    assert found["lfu"] > 0.9 and found["w2"] < 0.03
-
-
-def test_a_slack_of_nothing_is_a_claim_that_does_not_hold():
-    table = synthetic(lambda table, rng: np.where(table["lfu"] == "perfect", 1e-6, 0.0))
-    assert shares(table, SLACKS[0])["lfu"] > 0.9
-
-
-def test_what_is_the_same_under_all_readings_has_no_rows():
-    table = synthetic(lambda table, rng: np.full(len(table), 2.0), 100)
-    assert list(sensitivity(table).columns) == ["outcome", "parameter", "share", "spread"] and sensitivity(table).empty
-
-
-def test_sensitivity_is_the_same_on_every_processor(monkeypatch):
-    # NumPy's default sort breaks ties by the processor's vector instructions, and most parameters are all ties
-    table = synthetic(lambda table, rng: rng.normal(size=len(table)) + (table["lfu"] == "perfect"), 500)
-    found = sensitivity(table)
-    monkeypatch.setattr(np, "argsort", partial(np.argsort, kind="stable"))
-    assert_allclose(sensitivity(table)["share"], found["share"], rtol=1e-9, atol=1e-12)
 
 
 # ---- the fingerprint: what makes old results void
@@ -316,9 +265,36 @@ def edited(monkeypatch, old, new):
 
 
 def test_the_probes_have_every_word_of_every_switch():
-    probes = latin_hypercube(search.PROBES)
+    probes = readings(search.PROBES)
     assert {name: set(probes[name]) for name in SWITCHES} == {name: set(READINGS[name]) for name in SWITCHES}
     assert (probes["catalogue"] == 0).any() and (probes["catalogue"] > 0).any()
+
+
+def test_a_name_s_reading_keeps_the_fingerprint(monkeypatch):
+    """So a search that finds another `closest` keeps its journals. The ledger of that name has its parameters in its key."""
+    monkeypatch.setitem(search.NAMED, "closest", {"charge": "miss", "w2": 3.0})
+    assert fingerprint.__wrapped__() == fingerprint()
+
+
+def changed_scopes():
+    yield "bypass", "may_bypass", lambda self: self.scope == "bypass"
+    yield "prefetch", "may_prefetch", lambda self: self.scope == "prefetch"
+    yield "evict", "may_bypass", lambda self: self.scope != "prefetch"
+
+
+@pytest.mark.parametrize(("name", "rule"), [pytest.param(name, rule, id=id) for id, name, rule in changed_scopes()])
+def test_a_changed_rule_of_a_scope_changes_the_fingerprint(monkeypatch, name, rule):
+    before = fingerprint()
+    monkeypatch.setattr(Scenario, name, property(rule))
+    assert fingerprint.__wrapped__() != before
+
+
+def test_a_search_of_other_scopes_has_another_fingerprint(monkeypatch):
+    before = fingerprint()
+    for scopes in (SCOPES[:3], SCOPES[::-1]):
+        monkeypatch.setattr(search, "SCOPES", scopes)
+        monkeypatch.setattr(design, "SCOPES", scopes)
+        assert fingerprint.__wrapped__() != before
 
 
 def test_an_edited_docstring_keeps_the_fingerprint(monkeypatch):
@@ -382,10 +358,10 @@ def quick(monkeypatch):
     return quick
 
 
-FILES = ["claims.csv", "readings-best.csv", "readings-sensitivity.csv", "readings.parquet"]
+FILES = ["claims.csv", "readings-best.csv", "readings-scopes.csv", "readings-sensitivity.csv", "readings.parquet"]
 
 
-def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quick, table, work, monkeypatch):
+def test_a_search_writes_five_files_and_goes_on_from_its_journals(tmp_path, quick, table, work, monkeypatch):
     shutil.copytree(work, tmp_path / "work")
     monkeypatch.setattr(rbd_fast, "analyze", few_resamples)
     told, results = "\n".join(quick(tmp_path)), tmp_path / "results"
@@ -393,7 +369,7 @@ def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quic
     assert sorted(file.name for file in results.iterdir()) == FILES
     found = read_readings(results / "readings.parquet")
     assert_frame_equal(found.assign(**{name: found[name].astype(object) for name in SWITCHES}), table, check_dtype=False)
-    assert f"100 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
+    assert f"400 readings judged by means, the best holds {table['held'].max()} of 14 claims" in told
     again = pd.read_csv(results / "readings-best.csv")
     chosen = best_readings(table, 10).index
     assert list(dict.fromkeys(again["number"])) == list(chosen) and len(again) == 10 * len(SLACKS)
@@ -404,23 +380,19 @@ def test_a_search_writes_four_files_and_goes_on_from_its_journals(tmp_path, quic
     for name in ("literal", "delay"):
         held = ((claims["reading"] == name) & (claims["verdict"] == "holds")).sum()
         assert f"{name}: {held} claims hold on 3 new replications" in told or f"{name}: {held} claims hold on 2 new" in told
+    scopes = pd.read_csv(results / "readings-scopes.csv")
+    assert_frame_equal(scopes, compare_scopes(table), rtol=1e-5, atol=1e-12)
     shown = pd.read_csv(results / "readings-sensitivity.csv")
     assert_allclose(shown["share"], sensitivity(table)["share"], rtol=1e-5, atol=1e-12)
 
     # again: nothing is computed, a damaged table is reported, and the files are the same
     before = {name: (results / name).read_bytes() for name in FILES}
     (results / "readings.parquet").write_bytes(before["readings.parquet"][:-100])
-    for stage in ("judge_reading", "_judged_again", "_named_ledger"):
+    for stage in ("judge_draw", "_judged_again", "_named_ledger"):
         monkeypatch.setattr(search, stage, pytest.fail)
     first, *_ = quick(tmp_path)
     assert first.startswith(f"{results / 'readings.parquet'} is damaged or cut short") and first.endswith("; written anew")
     assert {name: (results / name).read_bytes() for name in FILES} == before
-
-
-def test_sensitivity_is_the_same_at_any_number_of_jobs():
-    """What else runs in parallel, journals and ledgers, is compared in test_files.py and test_ledger.py."""
-    table = synthetic(lambda table, rng: rng.normal(size=len(table)), 100)
-    assert_frame_equal(sensitivity(table, 2), sensitivity(table, 1))
 
 
 def few_resamples(*arguments, analyze=rbd_fast.analyze, **setting):

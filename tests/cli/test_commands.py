@@ -91,6 +91,7 @@ def test_policies_are_listed_a_line_each(run):
 
 NEW = [
     "lfu-da", "lru-2", "hyperbolic", "gdsf", "greedy-dual", "cremebrulee", "belady", "belady-cost",
+    "llama-swap", "lemonade", "localai-largest", "ollama",
     "optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay",
 ]  # fmt: skip
 

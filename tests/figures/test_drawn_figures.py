@@ -31,7 +31,7 @@ ALL = sweep({}, list(POLICIES), 2, CHEAP, **QUIET)
 SPLIT = gaps.split_gap(BOUNDED)
 POINTS = summarise_tradeoff(play_tradeoff(list(POLICIES), CHEAP, waiting=[0, 2, 50], w2=[0.0, 0.5, 1.0], replications=3, jobs=1))
 SIGNS = np.random.default_rng(0).choice([-1.0, 1.0], (80, len(SLACKS)), p=[0.2, 0.8])
-SCOPES = compare_scopes(pd.DataFrame(SIGNS, columns=SLACKS).assign(scope=np.tile(SCOPE_NAMES, 20), charge="miss"))
+SCOPES = compare_scopes(pd.DataFrame(SIGNS, columns=SLACKS).assign(scope=np.tile(SCOPE_NAMES, 20), charge="absence", w2=1.0))
 CATALOGUES = shares_that_hold(pd.DataFrame(SIGNS, columns=SLACKS).assign(catalogue=range(80), reading="literal"))
 CASES = ("ten services, default", "ten services, w2 = 0.01", "20 random models, w2 = 0.001", "100 random models, w2 = 0.001")
 SERVERS = {"fixed": 1, "growing": 2, "synthetic": 0.5}  # and how slow, and how much the GA loses there
@@ -267,7 +267,7 @@ def test_cost_against_delay_draws_its_points_and_fronts():
 
 
 def test_scopes_and_catalogues_draw_their_shares():
-    for axis, charge in zip(share_figures.scopes(SCOPES).axes, ("any", "miss"), strict=True):
+    for axis, charge in zip(share_figures.scopes(SCOPES).axes, ("any", "absence"), strict=True):
         rows = SCOPES[SCOPES["charge"] == charge]
         drawn = {container.get_label().split(":")[0]: container.lines[0] for container in axis.containers}
         assert_allclose(drawn["evict"].get_xdata(), 100 * rows["first"].iloc[::3])

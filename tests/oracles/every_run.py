@@ -23,7 +23,7 @@ class Scripted(_Run):
     """The reference's books, with its decisions taken by number from a script; where that ends, the first."""
 
     def __init__(self, scenario, trace, script):
-        super().__init__(scenario, trace, "fifo")
+        super().__init__(scenario, trace, "exact")
         self.script, self.options, self.waits = list(script), [], 0.0
 
     def choose(self, newcomer):
@@ -33,7 +33,7 @@ class Scripted(_Run):
             self.script.append(0)
         self.options.append(len(feasible))
         chosen = feasible[self.script[number]]
-        self.waits += sum(self.transmission(i) + self.io[i] for i in chosen - self.deployed | {newcomer})
+        self.waits += sum(self.transmission(i) + self.io[i] for i in (chosen | {newcomer}) - self.deployed)
         return chosen
 
 

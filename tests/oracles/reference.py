@@ -7,7 +7,8 @@ its Catalogue and a Trace. Readability goes before speed everywhere.
 import itertools
 import math
 
-POLICIES = ("fifo", "lru", "lfu", "lfu-in-cache", "exact")
+RANKED = ("fifo", "lru", "lfu", "lfu-in-cache")
+POLICIES = (*RANKED, "exact")
 
 
 def reference(scenario, trace, policy):
@@ -140,7 +141,8 @@ class _Run:
         self.requests_for[r] += 1
         self.requests_in_cache[r] += 1
         self.last_request[r] = self.clock
-        if r in self.deployed:
+        hit = r in self.deployed
+        if hit and (self.scenario.decides == "miss" or self.policy in RANKED):
             self.events.append((True, False, [], [], self.inference[r]))
             return 0.0
         if not self.fits({r}):
@@ -149,13 +151,15 @@ class _Run:
         after = self.choose(r)
         evicted, prefetched = sorted((self.deployed | {r}) - after), sorted(after - self.deployed - {r})
         self.deployed = after
-        self.deployed_since[r] = self.clock
-        self.requests_in_cache[r] = 1
-        self.events.append((False, False, evicted, prefetched, self.switching_delay(r)))
+        if not hit:
+            self.deployed_since[r] = self.clock
+            self.requests_in_cache[r] = 1
+        self.events.append((hit, False, evicted, prefetched, self.inference[r] if hit else self.switching_delay(r)))
         if self.scenario.charge == "eviction":
             return self.charge(evicted, foresight=True)
         if self.scenario.charge == "miss":
-            return self.scenario.w1 * math.fsum(self.transmission(i) + self.io[i] for i in [r, *prefetched])
+            fetched = prefetched if hit else [r, *prefetched]
+            return self.scenario.w1 * math.fsum(self.transmission(i) + self.io[i] for i in fetched)
         return 0.0
 
     def play_slot(self, slot):
@@ -168,7 +172,8 @@ class _Run:
         fetched = misses + [i for _, _, _, prefetched, _ in events for i in prefetched]
         if s.charge == "absence":
             switching += self.charge([i for i in self.models if i not in self.deployed], foresight=True)
-        resource = self.resources(self.deployed) if misses or s.resource_basis == "slot" else 0.0
+        decided = misses if s.decides == "miss" else [r for r, (_, cloud, *_) in zip(models, events, strict=True) if not cloud]
+        resource = self.resources(self.deployed) if decided or s.resource_basis == "slot" else 0.0
         power = s.static_power_kw + sum(self.power[i] for i in self.deployed)
         return {
             "requests": len(models),

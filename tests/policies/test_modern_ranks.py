@@ -10,10 +10,10 @@ from support.cases import equal_catalogue, make_catalogue, make_trace, one_each,
 
 from edgecache import POLICIES, EvictionPolicy, Scenario, eviction_policy, poisson_trace, simulate
 from edgecache.accounting import Charges
-from edgecache.demand import NEVER
 from edgecache.loop import DONE, deploy, serve
 from edgecache.policies.contract import DEPLOYED
 from edgecache.simulator import empty_server
+from edgecache.trace import NEVER
 
 
 @eviction_policy
@@ -23,7 +23,21 @@ def in_seven(model, server):
 
 
 MODERN = [
-    POLICIES[name] for name in ("lfu-da", "lru-2", "hyperbolic", "gdsf", "greedy-dual", "cremebrulee", "belady", "belady-cost")
+    POLICIES[name]
+    for name in (
+        "lfu-da",
+        "lru-2",
+        "hyperbolic",
+        "gdsf",
+        "greedy-dual",
+        "cremebrulee",
+        "belady",
+        "belady-cost",
+        "llama-swap",
+        "lemonade",
+        "localai-largest",
+        "ollama",
+    )
 ]
 BY_RANK = [policy for policy in POLICIES.values() if isinstance(policy, EvictionPolicy)]
 
@@ -72,6 +86,10 @@ def evictions_by_definition(policy, scenario, requests):
         "belady": lambda i: -distance(i),
         "belady-cost": lambda i: wait[i] / (size[i] * distance(i)),
         "in-seven": lambda i: abs(distance(i) - 7),
+        "llama-swap": lambda i: wait[i],
+        "lemonade": lambda i: -Fraction(now - asked[i][-1]) / wait[i],
+        "localai-largest": lambda i: -c.size_gb[i],
+        "ollama": lambda i: i,
     }.get(policy, lambda i: priority[i])
     for now, requested in enumerate(requests, start=1):
         asked[requested].append(now)

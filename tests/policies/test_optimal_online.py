@@ -71,10 +71,10 @@ def linear_program(scenario, popularity):
         entries.append((1 + number[held], number[held], -1.0))  # a state is entered as often as it is left
         for r in range(len(c)):
             entries.append((rows, number[held], -popularity[r]))  # requests are independent of it
-            missed = r not in held and fits({r})
-            for chosen in allowed(held, r) if missed else [held]:
+            decided = fits({r}) and (r not in held or s.decides == "request")
+            for chosen in allowed(held, r) if decided else [held]:
                 paid = 0.0
-                if missed:
+                if decided:
                     evicted, deployed = (held | {r}) - chosen, (chosen | {r}) - held
                     fetched = s.w1 * sum(wait[i] for i in deployed)
                     paid = {"eviction": sum(leave[i] for i in evicted), "miss": fetched, "absence": 0.0}[s.charge]
@@ -113,16 +113,19 @@ def test_average_cost_against_a_linear_program(readings):
         check_solution(scenario, 0.5 / models + 0.5 * rng.dirichlet(np.ones(models)))
 
 
-@pytest.mark.parametrize("scope", READINGS["scope"][1:])
+@pytest.mark.parametrize(("scope", "decides"), [*itertools.product(READINGS["scope"], READINGS["decides"])][1:])
 @pytest.mark.parametrize("charge", READINGS["charge"])
-def test_average_cost_of_other_scopes_against_a_linear_program(scope, charge):
+def test_average_cost_of_other_scopes_against_a_linear_program(scope, decides, charge):
     """And a long run comes near it."""
-    rng = np.random.default_rng([READINGS["scope"].index(scope), READINGS["charge"].index(charge)])
+    rng = np.random.default_rng(
+        [READINGS[name].index(word) for name, word in (("scope", scope), ("decides", decides), ("charge", charge))]
+    )
     for number in range(8):
         models = int(rng.integers(1 if scope != "prefetch" else 3, 5))
         cycle = READINGS["active_cycle"][number % 3]
         weights = {"w1": float(rng.choice([0.0, rng.uniform(0.5, 60)], p=[0.1, 0.9])), "w2": rng.uniform(0, 2)}
         scenario = roomy_scenario(rng, models, charge=charge, active_cycle=cycle, popularity="true", scope=scope, **weights)
+        scenario = scenario.vary(decides=decides)
         popularity = 0.5 / models + 0.5 * rng.dirichlet(np.ones(models))
         check_solution(scenario, popularity)
         long = scenario.vary(slots=40_000)

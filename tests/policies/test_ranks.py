@@ -214,8 +214,9 @@ def test_optimal_online_refuses_what_depends_on_the_position_in_a_slot():
 
 def test_the_table_of_policies():
     ranks = ["lfu-da", "lru-2", "hyperbolic", "gdsf", "greedy-dual", "cremebrulee", "belady", "belady-cost"]
+    servers = ["llama-swap", "lemonade", "localai-largest", "ollama"]
     bounds = ["optimal-online", "clairvoyant", "optimal-online-delay", "clairvoyant-delay"]
-    assert list(POLICIES) == ["random", "fifo", "lru", "lfu", "lfu-in-cache", *ranks, "ga", "exact", *bounds]
+    assert list(POLICIES) == ["random", "fifo", "lru", "lfu", "lfu-in-cache", *ranks, *servers, "ga", "exact", *bounds]
     assert all(policy.name == name and policy.label for name, policy in POLICIES.items())
     assert set(PAPER) < set(POLICIES)
     assert [find_policy(name) for name in PAPER] == [POLICIES[name] for name in PAPER]

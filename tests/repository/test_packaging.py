@@ -69,18 +69,26 @@ for command in {commands!r}:
 """
 
 
-def test_the_core_alone_runs_and_names_the_extra_that_a_command_needs():
+def test_the_core_alone_runs_and_names_the_extra_that_a_command_needs(tmp_path, monkeypatch):
     """In a process that finds none of the packages of the extras."""
+    log = tmp_path / "own.csv"
+    log.write_text("time,model\n0,a\n1,b\n")
     missing = {"jupyterlab", "seaborn", "matplotlib", "papermill", "ipywidgets", "nbval", "nbformat", "nbclient", "yaml", "psutil"}
-    missing |= {"SALib", "pyarrow", "onnx", "onnxruntime", "voila", "dask", "distributed", "bs4", "latex2mathml"}
+    missing |= {"SALib", "pyarrow", "pooch", "onnx", "onnxruntime", "voila", "dask", "distributed", "bs4", "latex2mathml"}
     quick = ["--slots", "5", "--policies", "lru", "--replications", "1"]
-    commands = [["simulate", *quick], ["explain", "--slot", "0"], ["policies"], ["reproduce"], ["app"]]
+    commands = [["simulate", *quick], ["explain", "--slot", "0"], ["policies"], ["reproduce"], ["app"], ["traces"]]
+    commands += [["simulate", *quick, "--demand", "gamma:cv=3+drift"], ["simulate", "--trace", str(log)]]
+    commands += [["traces", "gentd26"]]
+    monkeypatch.setenv("EDGECACHE_TRACES", str(tmp_path))
     code = CORE_MODULES.format(missing=missing, commands=commands)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == [
         "simulate 0", "explain 0", "policies 0",
         "edgecache: edgecache reproduce needs yaml: pip install 'edgecache[notebooks]'", "reproduce 2",
         "edgecache: the page needs voila: pip install 'edgecache[app]'", "app 2",
+        "traces 0", "simulate 0",
+        "edgecache: reading a request log needs pyarrow: pip install 'edgecache[traces]'", "simulate 2",
+        "edgecache: downloading a trace needs pooch: pip install 'edgecache[traces]'", "traces 2",
     ]  # fmt: skip
 
 
