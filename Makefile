@@ -40,13 +40,13 @@ readings: $(STAMP) ## search the readings of the paper for its claims, into data
 calibration: $(STAMP) ## measure how often intervals cover and verdicts err, into data/results/ (five minutes)
 	$(BIN)/python tools/calibration.py
 
-readme: $(STAMP) ## write the README's numbers from data/results/
+readme: $(STAMP) ## write the generated parts of README.md and docs/, and the metadata
 	$(BIN)/python tools/readme.py
 
 notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
 	$(BIN)/python tools/refresh.py
 
-report: $(STAMP) ## build the static site into build/report/
+report: $(STAMP) ## build the documentation with the notebooks as a static site into build/report/
 	$(BIN)/python tools/report.py
 
 # the root is the checkout, or links out of notebooks/ lead nowhere; Jupyter refuses to run as root unless told to

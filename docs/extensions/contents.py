@@ -33,6 +33,7 @@ notebooks/explorer
 docs/guides/policy
 docs/guides/catalogue
 docs/guides/log
+docs/guides/server
 docs/guides/machine
 docs/guides/cluster
 docs/guides/paper
