@@ -41,6 +41,7 @@ calibration: $(STAMP) ## measure how often intervals cover and verdicts err, int
 	$(BIN)/python tools/calibration.py
 
 readme: $(STAMP) ## write the generated parts of README.md and docs/, and the metadata
+	$(BIN)/python tools/metadata.py
 	$(BIN)/python tools/readme.py
 
 notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
