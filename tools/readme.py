@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import fill
 
 from blocks import ROOT, citation, figures, ledger, measured, outcomes, reference, search
 
@@ -39,6 +40,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speed": measured.speed,
 }
 MARK = re.compile(r"(<!-- ([a-z]+): written by [^>]*-->\n).*?(<!-- end -->)", re.DOTALL)
+WHOLE = {"break_long_words": False, "break_on_hyphens": False}
 PICTURE = re.compile(r"figures/([\w-]+)\.(?:png|svg)\b")
 
 
@@ -53,8 +55,14 @@ def written(text: str) -> str:
     for name in MARK.findall(text):
         if name[1] not in BLOCKS:
             raise InputError(f"there is no generated part {name[1]!r}; there are {', '.join(BLOCKS)}")
-    text = MARK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]]()}\n\n{found[3]}", text)
+    text = MARK.sub(lambda found: f"{found[1]}\n{wrapped(BLOCKS[found[2]]())}\n\n{found[3]}", text)
     return PICTURE.sub(lambda found: f"figures/{path.name}" if (path := figures.picture(found[1])) else found[0], text)
+
+
+def wrapped(block: str) -> str:
+    """A block with its sentences broken into lines; tables, code, headings and pictures stay."""
+    parts = re.split(r"\n\n(?![^`]*\n```)", block)
+    return "\n\n".join(part if part.startswith(("|", "`" * 3, "#", "!", "-")) else fill(part, 130, **WHOLE) for part in parts)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from edgecache.listing import POLICY_TABLE
 
 from . import RESULTS, listed, markdown_table
 
-PARTS = {"solver": "solver error", "myopia": "deciding one miss at a time", "future": "not knowing the future"}
+PARTS = {"solver": "solver error", "myopia": "deciding one miss at a time", "future": "the unknown future"}
 
 
 def _at_default_server() -> pd.DataFrame:
@@ -44,17 +44,20 @@ def gap() -> str:
     split = pd.read_csv(RESULTS / "optimality-gap-default.csv").set_index("part")
     scopes = summarise(pd.read_csv(RESULTS / "optimality-scopes.csv")).set_index(["scope", "policy"])
     whole, floor = split.loc["whole"], scopes.xs("clairvoyant", level="policy")
-    causes = [
-        f"{name} {split.loc[part, 'mean']:.2f} ({split.loc[part, 'low']:.2f} to {split.loc[part, 'high']:.2f})"
-        for part, name in PARTS.items()
-    ]
+    causes = [f"{name} {_with_interval(split.loc[part])}" for part, name in PARTS.items()]
     evict, free = (f"{floor.loc[scope, 'mean']:.1f} ({floor.loc[scope, 'low']:.1f} to {floor.loc[scope, 'high']:.1f})"
                    for scope in ("evict", "free"))  # fmt: skip
     return (
         f"The proposed method costs {whole['share']:.1%} more than the floor: {whole['mean']:.2f} per slot ({whole['low']:.2f} to "
-        f"{whole['high']:.2f}). That gap is the sum of {listed(causes)}. The floor is {evict} where a decision may only evict, and "
+        f"{whole['high']:.2f}). Its parts: {listed(causes)}. The floor is {evict} where a decision may only evict, and "
         f"{free} where it may choose freely. {_waiting()}"
     )
+
+
+def _with_interval(part: pd.Series) -> str:
+    """A mean with its interval; alone where all replications have the same."""
+    interval = f" ({part['low']:.2f} to {part['high']:.2f})" if part["low"] < part["high"] else ""
+    return f"{part['mean']:.2f}{interval}"
 
 
 def _waiting() -> str:
