@@ -199,9 +199,8 @@ class Simulation:
     @cached_property
     def deployed_before(self) -> npt.NDArray[np.bool_]:
         """The deployment just before each miss, (M, I)."""
-        number = np.searchsorted(self.misses, np.arange(len(self.trace)))  # of the decision that each request is, or comes before
-        after = self._deployed(number, len(self.misses))
-        return np.vstack([np.zeros((1, after.shape[1]), dtype=bool), after])[: len(self.misses)]
+        following = np.searchsorted(self.misses, np.arange(len(self.trace)), side="right")  # the first miss after each request
+        return self._deployed(following, len(self.misses) + 1)[: len(self.misses)]
 
     def _deployed(self, period: npt.NDArray[np.int64], periods: int) -> npt.NDArray[np.bool_]:
         """The deployment at the end of each period, (periods, I); `period` (N,) says in which one each request is."""

@@ -136,6 +136,8 @@ class Explanation:
 
     Notes
     -----
+    Under `decides = request` planners decide at hits too; these decisions are not explained.
+
     Costs are those of the decision, eq. 11 for this miss, which GA and Exact minimise. They estimate the active cycle; readings
     that book something else later (`charge = miss`, `active_cycle = actual`) do not change them. Requests are counted from 0.
     """

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..errors import InputError
+from ..scenario import READINGS
 from .design import SCOPES, SLACKS
 from .statements import FAILS, HOLDS, UNDECIDED
 
@@ -99,11 +100,10 @@ def compare_scopes(table: pd.DataFrame) -> pd.DataFrame:
     [{'outcome': 'headline', 'charge': 'any', 'scope': 'bypass', 'second_only': 1}]
     """
     rows = []
-    charges = [("any", table), *((str(charge), group) for charge, group in table.groupby("charge", observed=True))]
-    light = table[(table["charge"] == "absence") & (table["w2"] < LIGHT)]
-    charges += [(f"absence, w2 < {LIGHT:g}", light)] if len(light) else []
+    groups = {"any": table} | {charge: table[table["charge"] == charge] for charge in READINGS["charge"]}
+    groups[f"absence, w2 < {LIGHT:g}"] = table[(table["charge"] == "absence") & (table["w2"] < LIGHT)]
     for outcome, claims in TOGETHER.items():
-        for charge, group in charges:
+        for charge, group in ((charge, group) for charge, group in groups.items() if len(group)):
             holds = (group[list(claims)] > 0).all(axis=1).to_numpy().reshape(-1, len(SCOPES))
             for place, scope in enumerate(SCOPES[1:], start=1):
                 shares = paired_shares(holds[:, 0], holds[:, place])

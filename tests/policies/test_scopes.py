@@ -238,3 +238,20 @@ def test_the_ga_comes_near_the_optimum(scope):
         d.check(chosen, "ga")
         ratio.append(float(d.cost(chosen) / d.cost(Exact().decide(d))))
     assert min(ratio) >= 1 - 1e-12 and np.mean(ratio) < 1.05
+
+
+def test_what_was_deployed_before_a_miss_counts_decisions_at_hits():
+    """A model prefetched or unloaded at a hit is seen at the next miss; by the log of events."""
+    for seed in range(5):
+        run = simulate(Scenario(scope="free", decides="request", charge="absence", w2=0.05, slots=60), "exact", seed)
+        index = {service: place for place, service in enumerate(run.scenario.catalogue.services)}
+        deployed, before = set(), []
+        for event in run.events.itertuples():
+            if not event.hit and not event.cloud:
+                before.append(sorted(deployed))
+                deployed.add(index[event.model])
+            deployed |= {index[name] for name in event.prefetched.split("; ") if name}
+            deployed -= {index[name] for name in event.evicted.split("; ") if name}
+        assert [np.flatnonzero(row).tolist() for row in run.deployed_before] == before
+        at_hits = run.events["hit"] & ((run.events["evicted"] != "") | (run.events["prefetched"] != ""))
+        assert at_hits.any()
