@@ -18,7 +18,8 @@ DOI = "https://doi.org/"
 
 def released() -> str:
     """The date of this version, from the changelog. Raises LookupError where that does not have it."""
-    found = re.search(rf"^## {re.escape(PROJECT['version'])} \((\d{{4}}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    heading = rf"^## {re.escape(PROJECT['version'])} \((\d{{4}}-\d\d-\d\d)\)$"
+    found = re.search(heading, (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     if not found:
         raise LookupError(f"CHANGELOG.md has no heading '## {PROJECT['version']} (YYYY-MM-DD)'")
     return found[1]
@@ -87,8 +88,8 @@ def zenodo() -> dict:
         "creators": [{"name": author["name"]} for author in PROJECT["authors"]],
         "keywords": PROJECT["keywords"],
         "related_identifiers": [
-            {"identifier": reference["doi"], "relation": "references", "scheme": "doi", "resource_type": "publication-conferencepaper"},
-            {"identifier": arxiv, "relation": "references", "scheme": "arxiv", "resource_type": "publication-preprint"},
+            {"identifier": reference["doi"], "relation": "references", "scheme": "doi"},
+            {"identifier": arxiv, "relation": "references", "scheme": "arxiv"},
         ],
     }
 

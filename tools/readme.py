@@ -1,6 +1,6 @@
 """Write the generated parts of README.md and docs/ from the committed tables and the code; with --check, only compare.
 
-A part stands between `<!-- NAME: written by `make readme` from SOURCE -->` and `<!-- end -->`. `BLOCKS` says which function writes it.
+A part stands between `<!-- NAME: written by `make readme` from SOURCE -->` and `<!-- end -->`. `BLOCKS` has its function.
 """
 
 import re
@@ -51,7 +51,7 @@ def pages() -> list[Path]:
 
 
 def written(text: str) -> str:
-    """The page with its generated parts renewed, and with the pictures that are committed. Raises InputError for an unknown part."""
+    """The page with its generated parts renewed and the pictures that are committed. Raises InputError for an unknown part."""
     for name in MARK.findall(text):
         if name[1] not in BLOCKS:
             raise InputError(f"there is no generated part {name[1]!r}; there are {', '.join(BLOCKS)}")

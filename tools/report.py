@@ -47,7 +47,8 @@ def _sphinx(root: Path, site: Path) -> None:
         code = build_main(["-q", "-W", "-c", str(root / "docs"), "-d", str(root / DOCTREES), str(root), str(site)])
     lines = [line.strip() for line in said.getvalue().splitlines() if line.strip()]
     if code:
-        raise InputError(next((line for line in lines if "WARNING" in line or "rror" in line), lines[-1] if lines else "Sphinx failed"))
+        told = [line for line in lines if "WARNING" in line or "rror" in line] or lines or ["Sphinx failed without a word"]
+        raise InputError(told[0])
 
 
 def main() -> None:

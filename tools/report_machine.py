@@ -10,7 +10,7 @@ from edgecache.profiling.profile_files import FILES, companion, read_profile
 
 BANDWIDTH_GBPS = 10.0  # the paper's
 TITLE = "# Measured on this machine\n\n"
-NOTHING = TITLE + "Nothing has been measured here yet. `make profile` measures real networks on this machine; then run `make report` again.\n"
+NOTHING = TITLE + "Nothing has been measured here yet. Run `make profile`, and then `make report` again.\n"
 
 
 def write_page(profile: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ PARTS = {"mfrac": 2, "mroot": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, 
 
 
 def mathml(formula: str, display: str, where: str) -> str:
-    """The MathML of a LaTeX formula; an ExtensionError that names `where` it stands if the library does not understand all of it."""
+    """The MathML of a LaTeX formula. Raises ExtensionError, naming `where` it stands, if the library does not know all of it."""
     try:
         converted = convert(formula, display=display)
         understood = complete(formula, converted)
@@ -31,12 +31,12 @@ def complete(formula: str, converted: str) -> bool:
     return not unknown and not short and len(re.findall(r"(?<!\\){", formula)) == len(re.findall(r"(?<!\\)}", formula))
 
 
-def _inline(translator, node) -> None:  # noqa: ANN001, of docutils
+def _inline(translator, node) -> None:
     translator.body.append(mathml(node.astext(), "inline", translator.builder.current_docname))
     raise _skip()
 
 
-def _block(translator, node) -> None:  # noqa: ANN001, of docutils
+def _block(translator, node) -> None:
     text, number = TAG.sub("", node.astext()), TAG.search(node.astext())
     formula = mathml(text, "block", translator.builder.current_docname)
     name = f"({number[1]})" if number else ""

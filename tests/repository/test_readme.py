@@ -1,4 +1,4 @@
-"""README.md and docs/: numbers come from committed tables, code and commands run as written, links lead somewhere, English is plain."""
+"""README.md and docs/: numbers come from committed tables, code runs as written, links lead somewhere, sentences are short."""
 
 import json
 import re

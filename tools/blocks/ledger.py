@@ -58,9 +58,7 @@ def errors() -> str:
 def coverage() -> str:
     """How often the 95 % intervals of costs and reductions cover the truth, as measured."""
     table = pd.read_csv(RESULTS / "coverage.csv")
-    shares = [
-        f"{number_range(rows['covered'])} of samples of {size} replications" for size, rows in table.groupby("replications")
-    ]
+    shares = [f"{number_range(rows['covered'])} of samples of {size} replications" for size, rows in table.groupby("replications")]
     return (
         f"The 95 % intervals of costs and of reductions cover the truth in {listed(shares)}, over "
         f"{listed(f'`{name}`' for name in dict.fromkeys(table['reading']))} ({table['samples'].iloc[0]:,} samples each)."

@@ -19,7 +19,7 @@ def profile() -> str:
     rows = []
     for service, network in measured.networks.iterrows():
         load, first, later = (1000 * summary.loc[(service, phase), ["median_s", "low_s", "high_s"]] for phase in TIMED)
-        load, first, later = (f"{time['median_s']:.0f} ({time['low_s']:.0f} to {time['high_s']:.0f})" for time in (load, first, later))
+        load, first, later = ("{median_s:.0f} ({low_s:.0f} to {high_s:.0f})".format(**time) for time in (load, first, later))
         size, share = f"{network['parameters'] / 1e6:.1f} M", f"{network['share']:.1%} of {network['named']}"
         disk, held = f"{network['size_bytes'] / 1e6:.0f}", f"{1000 * memory[service]:.0f}"
         rows.append((service.replace("_", " "), network["model"], size, share, disk, held, load, first, later))
@@ -30,8 +30,9 @@ def profile() -> str:
     cold, loads = (measured.records["cold"] == "yes").sum(), (measured.records["phase"] == "load").sum()
     energy = about["backend"]["energy"] or f"{about['backend']['no_energy']}, so power is 0 and its status `unknown`"
     return (
-        f"Medians with 95 % intervals.\n\n{markdown_table(titles, rows)}\n\nMeasured on {measured.machine}: {about['cycles']} cycles of "
-        f"load and offload with {about['executions']} executions each. {cold} of {loads} loads are known to be cold. Energy: {energy}."
+        f"Medians with 95 % intervals.\n\n{markdown_table(titles, rows)}\n\nMeasured on {measured.machine}: {about['cycles']} "
+        f"cycles of load and offload with {about['executions']} executions each. {cold} of {loads} loads are known to be cold. "
+        f"Energy: {energy}."
     )
 
 

@@ -28,14 +28,12 @@ def results() -> str:
         less = "" if policy == "ga" else "{reduction:.1%} ({low:.1%} to {high:.1%})".format(**reductions.loc[policy])
         given = (f"{m['service_delay_all_s']:.1f} s", f"{m['cloud_share']:.1%}", f"{m['hit_ratio']:.0%}")
         fetched = f"{m['fetched_gb']:.0f} GB"
-        rows.append(
-            (POLICY_TABLE[policy].label, f"{c['mean']:.1f} ({c['low']:.1f} to {c['high']:.1f})", less, *given, fetched)
-        )
+        rows.append((POLICY_TABLE[policy].label, f"{c['mean']:.1f} ({c['low']:.1f} to {c['high']:.1f})", less, *given, fetched))
     titles = ("policy", "cost per slot", "proposed costs less by", "mean delay", "served by the cloud", "hits", "fetched")
     count, slots = table["replication"].nunique(), table["slots"].iloc[0]
     return (
-        f"At 120 GB of storage and 12 GB of GPU memory, under the literal reading; {count} replications of {slots} slots, with 95 % "
-        f"intervals. The paper reports reductions of {low:.2%} to {high:.2%}.\n\n{markdown_table(titles, rows)}"
+        f"At 120 GB of storage and 12 GB of GPU memory, under the literal reading; {count} replications of {slots} slots, with "
+        f"95 % intervals. The paper reports reductions of {low:.2%} to {high:.2%}.\n\n{markdown_table(titles, rows)}"
     )
 
 

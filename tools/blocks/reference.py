@@ -39,16 +39,19 @@ def switches() -> str:
 
 def numbers() -> str:
     """Every number of a scenario, its default, and whether the paper states it."""
-    about, rows = _parameters(), []
-    for field in dataclasses.fields(Scenario)[1:]:
-        if field.name not in READINGS:
-            rows.append((f"`{field.name}`", f"{field.default:g}", "open" if field.name in OPEN else "", about[field.name]))
+    about = _parameters()
+    rows = [
+        (f"`{field.name}`", f"{field.default:g}", "open" if field.name in OPEN else "", about[field.name])
+        for field in dataclasses.fields(Scenario)[1:]
+        if field.name not in READINGS
+    ]
     return markdown_table(("parameter", "default", "in the paper's text", "meaning"), rows)
 
 
 def named() -> str:
     """The named readings, and what each changes of the defaults."""
-    rows = [(f"`{name}`", ", ".join(f"`{key}={value}`" for key, value in changes.items()) or "nothing") for name, changes in NAMED.items()]
+    told = {name: ", ".join(f"`{key}={value}`" for key, value in changes.items()) for name, changes in NAMED.items()}
+    rows = [(f"`{name}`", changes or "nothing") for name, changes in told.items()]
     return markdown_table(("named reading", "what it changes"), rows)
 
 
@@ -65,7 +68,8 @@ def catalogue() -> str:
     rows = [(f"`{name}`", *(f"{count:.0f}" for count in row.fillna(0))) for name, row in cells.iterrows()]
     total = cells.sum(axis=1)
     told = listed(f"{total[name]:.0f} are `{name}`" for name in STATUSES)
-    return f"Of {len(table) * len(TABLE_I)} cells, {told}.\n\n{markdown_table(('status', *(f'`{name}`' for name in TABLE_I)), rows)}"
+    titles = ("status", *(f"`{name}`" for name in TABLE_I))
+    return f"Of {len(table) * len(TABLE_I)} cells, {told}.\n\n{markdown_table(titles, rows)}"
 
 
 def fields() -> str:

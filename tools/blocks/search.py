@@ -31,12 +31,13 @@ def search() -> str:
     fresh = claims[claims["reading"] == "closest"]
     return (
         f"{len(table):,} readings were tried: {len(table) // len(SCOPES):,} draws, each under every scope. "
-        f"{every or 'None'} of them {'supports' if every < 2 else 'support'} all {len(SLACKS)} claims. The most is {most}, by the means "
-        f"of a few replications, reached by {(table['held'] == most).sum():,} readings.\n\n"
+        f"{every or 'None'} of them {'supports' if every < 2 else 'support'} all {len(SLACKS)} claims. The most is {most}, by the "
+        f"means of a few replications, reached by {(table['held'] == most).sum():,} readings.\n\n"
         f"The reading with the shipped catalogue that comes closest holds {table.loc[number, 'held']} claims by those means, and "
         f"{judged['verdict'].eq('holds').sum()} with the genetic algorithm on {judged['replications'].max()} other replications. "
-        f"The named reading `closest` holds {fresh['verdict'].eq('holds').sum()} on up to {fresh['replications'].max()} replications "
-        "that no part of the search has seen. That last number is the one to quote: the others were selected for being high."
+        f"The named reading `closest` holds {fresh['verdict'].eq('holds').sum()} on up to {fresh['replications'].max()} "
+        "replications that no part of the search has seen. That last number is the one to quote: the others were selected for "
+        "being high."
     )
 
 
@@ -52,8 +53,8 @@ def scopes() -> str:
         rows.append((outcome, *(f"{count:,}" for count in counts)))
     titles = ("what holds together", *(f"`{scope}`" for scope in SCOPES))
     return (
-        f"Number of draws, of {table['draws'].iloc[0]:,}, in which claims hold together, by scope:\n\n{markdown_table(titles, rows)}"
-        f"\n\n{_exclude()}"
+        f"Number of draws, of {table['draws'].iloc[0]:,}, in which claims hold together, by scope:\n\n"
+        f"{markdown_table(titles, rows)}\n\n{_exclude()}"
     )
 
 
@@ -78,10 +79,9 @@ def shrink() -> str:
     """What the second look leaves of the claims that readings held in the search."""
     table, again = _tables()
     titles = ("held in the search", "readings", "hold again", "undecided", "fail", "gained")
-    rows = [
-        (f"{row['held']:.0f}", f"{row['readings']:.0f}", *(f"{row[name]:.1f}" for name in ("holds", "undecided", "fails", "gained")))
-        for row in shrinkage(table, again).sort_values("held", ascending=False).to_dict("records")
-    ]
+    forms = dict.fromkeys(("held", "readings"), "{:.0f}") | dict.fromkeys(("holds", "undecided", "fails", "gained"), "{:.1f}")
+    found = shrinkage(table, again).sort_values("held", ascending=False).to_dict("records")
+    rows = [[form.format(row[name]) for name, form in forms.items()] for row in found]
     return markdown_table(titles, rows)
 
 
@@ -99,10 +99,11 @@ def catalogues() -> str:
         rows.append((SAYS[claim], *cells))
     random = table[table["catalogue"] > 0]
     least, largest, _ = MEASURES
+    titles = ("claim", *(f"`{name}`" for name in readings))
     literal = random[random["reading"] == readings[0]]
     return (
-        f"{random['catalogue'].nunique()} random catalogues. Each cell: whether the claim holds with the shipped catalogue, then the "
-        f"share of random ones with which it holds.\n\n{markdown_table(('claim', *(f'`{name}`' for name in readings)), rows)}\n\n"
+        f"{random['catalogue'].nunique()} random catalogues. Each cell: whether the claim holds with the shipped catalogue, then "
+        f"the share of random ones with which it holds.\n\n{markdown_table(titles, rows)}\n\n"
         f"Under `{readings[0]}` the least reduction is {number_range(literal[least], '{:.0%}')}, the largest "
         f"{number_range(literal[largest], '{:.0%}')}."
     )
