@@ -5,20 +5,18 @@ Debian's chromium, driven by playwright; screenshots go to build/screenshots/.
 
 import http.client
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import uuid
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
-from support.browser import CHROMIUM, NO_CHROMIUM, ROOT, Visitor, chromium  # noqa: F401, chromium is a fixture
+from support.browser import CHROMIUM, NO_CHROMIUM, Visitor
 
 import edgecache as ec
 from edgecache.explorer.controls import CONTROLS, DEFAULT, VIEWS

@@ -5,8 +5,6 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 from edgecache.explorer.controls import VIEWS
 
 ROOT = Path(__file__).parents[2]
@@ -18,16 +16,6 @@ LOADED = """Promise.all([...document.images].map(image => {
     image.loading = 'eager';
     return image.decode().then(() => image.naturalWidth > 0);
 })).then(all => all.every(Boolean))"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Visitor:
