@@ -21,7 +21,7 @@ $(STAMP):
 figures: $(STAMP) ## redraw every figure of the paper into figures/, with its table in data/results/
 	$(BIN)/edgecache reproduce
 
-test: $(STAMP) ## prove it: the tests, and every notebook at quick size
+test: $(STAMP) ## prove it: the tests, and every notebook
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests notebooks
 
 bench: $(STAMP) ## measure speed side by side, into data/results/benchmarks.csv
@@ -44,7 +44,7 @@ readme: $(STAMP) ## write the generated parts of README.md and docs/, and the me
 	$(BIN)/python tools/metadata.py
 	$(BIN)/python tools/readme.py
 
-notebooks: $(STAMP) ## execute the notebooks at quick size and refresh the committed copies
+notebooks: $(STAMP) ## execute the notebooks and refresh the committed copies
 	$(BIN)/python tools/refresh.py
 
 report: $(STAMP) ## build the documentation with the notebooks as a static site into build/report/

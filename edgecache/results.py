@@ -62,6 +62,12 @@ class Simulation:
         """The requests."""
         return self.charges.trace
 
+    def up_to(self, charges: Charges) -> "Simulation":
+        """The beginning of this run, on a shorter trace that begins its trace, at the charges of that shorter trace."""
+        requests = len(charges.trace)
+        logs = (log[log[:, 0] <= requests] for log in (self.evictions, self.prefetches))
+        return Simulation(charges, self.policy, self.outcome[:requests], *logs)
+
     def means(self) -> dict[str, float]:
         """The run in one row.
 

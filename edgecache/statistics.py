@@ -140,7 +140,7 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
     Raises
     ------
     InputError
-        As `varied_parameters` raises it, and for an unknown policy, several points of a sweep, or a single replication.
+        As `varied_parameters` raises it, and for an unknown policy, or several points of a sweep.
 
     Examples
     --------
@@ -150,14 +150,15 @@ def reductions(table: pd.DataFrame, policy: str = "ga", outcome: str = "total_co
 
     Notes
     -----
-    The interval is that of `intervals.ratio_of_means`. It is NaN where the baseline's mean is too uncertain to bound it.
+    The interval is that of `intervals.ratio_of_means`. It is NaN for a single replication, and where the baseline's mean is too
+    uncertain to bound it.
     """
     varied = varied_parameters(table, outcome)
     names = table["policy"].unique()
     if policy not in names:
         raise unknown("policy of this table", policy, names)
-    if (varied and len(table[varied].drop_duplicates()) > 1) or table["replication"].nunique() < 2:
-        raise InputError("reductions needs a table of one point of a sweep and at least two replications")
+    if varied and len(table[varied].drop_duplicates()) > 1:
+        raise InputError(f"the table has several points of a sweep over {_listed(varied)}; reductions needs the rows of one point")
     wide = table.astype({outcome: float}).pivot(index="replication", columns="policy", values=outcome)
     others = [name for name in names if name != policy]
     baselines = wide[others].to_numpy().T

@@ -10,8 +10,9 @@ import pandas as pd
 
 from .errors import InputError, TooManyDeployments, whole_number
 from .parallel import run_parallel
-from .policies import PAPER, find_policy
+from .policies import GA, PAPER, Exact, OptimalOnline, find_policy
 from .policies.contract import Bound, Policy
+from .policies.ranks import EvictionPolicy
 from .scenario import Scenario
 from .simulator import Game
 from .trace import Trace
@@ -86,9 +87,7 @@ def sweep(
     >>> table.groupby(["gpu_memory_gb", "policy"])["total_cost"].mean().round(1).to_dict()
     {(6, 'ga'): 19.9, (6, 'lru'): 25.9, (12, 'ga'): 19.9, (12, 'lru'): 54.8}
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, slo_s, by_slot=False)
-    rows = [{**label, **means} for label, means, _ in plan.run(jobs, dask, progress)]
-    return pd.DataFrame(rows)
+    return SweepPlan(vary, policies, replications, scenario, seed, demand, trace, slo_s).means(jobs, dask, progress)
 
 
 def sweep_by_slot(
@@ -123,18 +122,11 @@ def sweep_by_slot(
     >>> len(means), len(slots)
     (2, 200)
     """
-    plan = _Plan(vary, policies, replications, scenario, seed, demand, trace, None, by_slot=True)
-    means, columns = [], []
-    for label, mean, slots in plan.run(jobs, dask, progress):
-        means.append({**label, **mean})
-        length = len(slots["slot"])
-        columns.append({**{name: np.repeat([value], length) for name, value in label.items()}, **slots})
-    table = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
-    return pd.DataFrame(means), pd.DataFrame(table)
+    return SweepPlan(vary, policies, replications, scenario, seed, demand, trace).means_and_slots(jobs, dask, progress)
 
 
-class _Plan:
-    """The cells of a sweep, checked before anything runs: every point with every replication."""
+class SweepPlan:
+    """A sweep that is checked, and has not run: every point with every replication. Its arguments are those of `sweep`."""
 
     def __init__(
         self,
@@ -143,11 +135,9 @@ class _Plan:
         replications: int,
         scenario: Scenario | None,
         seed: int,
-        demand: str | Demand | None,
-        trace: Trace | None,
-        slo_s: float | None,
-        *,
-        by_slot: bool,
+        demand: str | Demand | None = None,
+        trace: Trace | None = None,
+        slo_s: float | None = None,
     ):
         self.vary = {name: _values(name, values) for name, values in dict(vary or {}).items()}
         self.policies = _policies(policies)
@@ -163,18 +153,44 @@ class _Plan:
         for policy, (_, server, _) in itertools.product(self.policies, varied):
             if isinstance(policy, Bound):
                 policy.admit(server)
-        self.cells = list(itertools.product(varied, range(replications)))
-        self.seed, self.by_slot, self.slo_s = seed, by_slot, _bound_on_delay(slo_s)
+        self.points, self.replications = varied, range(replications)
+        self.seed, self.slo_s = seed, _bound_on_delay(slo_s)
 
-    def run(self, jobs: int, dask: str, progress: bool | None) -> Iterator[tuple[dict, dict, dict]]:
+    def means(self, jobs: int = -1, dask: str = "", progress: bool | None = None) -> pd.DataFrame:
+        """Run the sweep; the table of `sweep`."""
+        return pd.DataFrame([{**label, **means} for label, means, _ in self._run(jobs, dask, progress, by_slot=False)])
+
+    def means_and_slots(self, jobs: int = -1, dask: str = "", progress: bool | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Run the sweep; the tables of `sweep_by_slot`."""
+        means, columns = [], []
+        for label, mean, slots in self._run(jobs, dask, progress, by_slot=True):
+            means.append({**label, **mean})
+            length = len(slots["slot"])
+            columns.append({**{name: np.repeat([value], length) for name, value in label.items()}, **slots})
+        table = {name: np.concatenate([part[name] for part in columns]) for name in columns[0]}
+        return pd.DataFrame(means), pd.DataFrame(table)
+
+    def _run(self, jobs: int, dask: str, progress: bool | None, *, by_slot: bool) -> Iterator[tuple[dict, dict, dict]]:
         """Run the cells in parallel. Yields, in their order: the labels, the means and the slots of every policy."""
         shown = sys.stderr.isatty() if progress is None else progress
-        what = (self.policies, self.seed, self.by_slot, self.slo_s)
-        tasks = [(server, chosen, number, *what) for (_, server, chosen), number in self.cells]
-        cells = run_parallel(_cell, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
-        for ((point, _, _), replication), cell in zip(self.cells, cells, strict=True):
-            for name, means, slots in cell:
-                yield {**point, "replication": replication, "policy": name}, means, slots
+        what = (self.policies, self.seed, by_slot, self.slo_s)
+        groups = list(itertools.product(_alike([label for label, _, _ in self.points]), self.replications))
+        tasks = [([self.points[place][1:] for place in places], number, *what) for places, number in groups]
+        results = run_parallel(_cells, tasks, jobs, progress=shown, description=", ".join(self.vary) or "runs", dask=dask)
+        found: dict[tuple[int, int], Cell] = {}
+        for (places, number), cells in zip(groups, results, strict=True):
+            found |= {(place, number): cell for place, cell in zip(places, cells, strict=True)}
+        for (place, (point, _, _)), number in itertools.product(enumerate(self.points), self.replications):
+            for name, means, slots in found.pop((place, number)):
+                yield {**point, "replication": number, "policy": name}, means, slots
+
+
+def _alike(labels: Sequence[dict]) -> list[list[int]]:
+    """The places of the points, grouped: the points of a group differ in their number of slots alone."""
+    groups: dict[tuple, list[int]] = {}
+    for place, label in enumerate(labels):
+        groups.setdefault(tuple(value for name, value in label.items() if name != "slots"), []).append(place)
+    return list(groups.values())
 
 
 def _point(scenario: Scenario, point: dict, demand: str | Demand | None, trace: Trace | None) -> tuple[dict, Scenario, Demand]:
@@ -221,22 +237,47 @@ def _bound_on_delay(slo_s: float | None) -> float | None:
     return slo_s
 
 
-def _cell(task: tuple[Scenario, Demand, int, Sequence[Policy], int, bool, float | None]) -> Cell:
-    """Play every policy on one scenario and replication."""
-    scenario, demand, replication, policies, seed, by_slot, slo_s = task
-    game = Game.of(scenario, seed, replication, demand=demand)
-    cell: Cell = []
+def _cells(task: tuple[Sequence[tuple[Scenario, Demand]], int, Sequence[Policy], int, bool, float | None]) -> list[Cell]:
+    """Play every policy on one replication of points that differ in their number of slots alone; a cell per point.
+
+    A policy that knows nothing of the future is played on the longest trace alone, where the shorter traces begin that trace.
+    """
+    points, replication, policies, seed, by_slot, slo_s = task
+    games = [Game.of(scenario, seed, replication, demand=demand) for scenario, demand in points]
+    longest = max(games, key=lambda game: game.charges.trace.slots)
+    begins = len(games) > 1 and all(_begins(game.charges.trace, longest.charges.trace) for game in games)
+    cells: list[Cell] = [[] for _ in games]
     for policy in policies:
-        try:
-            run = game.play(policy)
-        except TooManyDeployments:
-            if by_slot or not isinstance(policy, Bound):
-                raise
-            cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
-        else:
-            delays = {} if slo_s is None else run.delays(slo_s)
-            cell.append((run.policy, run.means() | delays, run.by_slot if by_slot else {}))
-    return cell
+        whole = longest.play(policy) if begins and _knows_no_length(policy) else None
+        for game, cell in zip(games, cells, strict=True):
+            try:
+                run = game.play(policy) if whole is None else whole.up_to(game.charges)
+            except TooManyDeployments:
+                if by_slot or not isinstance(policy, Bound):
+                    raise
+                cell.append((f"{policy.name}-bound", _bound(game, policy), {}))
+            else:
+                delays = {} if slo_s is None else run.delays(slo_s)
+                cell.append((run.policy, run.means() | delays, run.by_slot if by_slot else {}))
+    return cells
+
+
+def _begins(trace: Trace, longer: Trace) -> bool:
+    """Does the longer trace begin with this trace, at the same rate and popularity?"""
+    count = len(trace)
+    return (
+        trace.requests_per_slot == longer.requests_per_slot
+        and np.array_equal(trace.popularity, longer.popularity)
+        and np.array_equal(trace.slot, longer.slot[:count])
+        and np.array_equal(trace.model, longer.model[:count])
+    )
+
+
+def _knows_no_length(policy: Policy) -> bool:
+    """Does the policy decide the same in the first slots, however many slots follow? Known of these policies alone."""
+    if isinstance(policy, EvictionPolicy):
+        return not policy.offline
+    return type(policy) in (Exact, OptimalOnline) or (type(policy) is GA and policy.operators is None)
 
 
 def _bound(game: Game, policy: Bound) -> dict[str, float]:

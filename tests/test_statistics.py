@@ -254,12 +254,17 @@ def test_a_table_with_a_row_per_slot_is_for_box_statistics(function, tables):
 
 
 def test_reductions_are_of_one_point_and_of_policies_that_are_there():
-    with pytest.raises(InputError, match="one point of a sweep and at least two replications"):
+    with pytest.raises(InputError, match=r"several points of a sweep over .*; reductions needs the rows of one point"):
         reductions(TABLE)
-    with pytest.raises(InputError, match="one point of a sweep and at least two replications"):
-        reductions(POINT[POINT["replication"] == 0])
     with pytest.raises(InputError, match="unknown policy of this table 'lrru'; did you mean 'lru'"):
         reductions(POINT, "lrru")
+
+
+def test_a_single_replication_has_a_reduction_without_an_interval():
+    one = POINT[POINT["replication"] == 0].set_index("policy")["total_cost"]
+    found = reductions(POINT[POINT["replication"] == 0]).set_index("baseline")
+    assert_allclose(found["reduction"], 1 - one["ga"] / one[found.index])
+    assert found[["low", "high"]].isna().all().all()
 
 
 def test_a_baseline_that_costs_nothing_warns_of_nothing():

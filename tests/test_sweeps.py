@@ -13,11 +13,14 @@ from pandas.testing import assert_frame_equal
 from support.cases import random_scenario
 
 from edgecache import (
+    GA,
     PAPER,
     InputError,
     PolicyError,
     Scenario,
+    eviction_policy,
     lower_bound,
+    poisson_trace,
     sample_catalogue,
     simulate,
     summarise,
@@ -27,6 +30,8 @@ from edgecache import (
     write_table,
 )
 from edgecache.errors import TooManyDeployments
+from edgecache.intervals import interval
+from edgecache.policies import POLICIES as EVERY
 from edgecache.policies import find_policy
 from edgecache.sweeps import OUTCOMES
 
@@ -98,6 +103,38 @@ def test_slots_may_differ_between_points():
     means, slots = sweep_by_slot({"slots": [3, 7]}, ["lru"], 2, **QUIET)
     assert means["slots"].tolist() == [3, 3, 7, 7]
     assert slots["slot"].tolist() == [*range(3)] * 2 + [*range(7)] * 2
+
+
+@eviction_policy
+def busy(model, server):
+    return model.requests * server.clock
+
+
+@pytest.mark.parametrize("reading", ["literal", "closest", "delay"])
+def test_points_that_differ_in_slots_are_those_of_simulate(reading):
+    """The sweep plays the longest trace alone where it can; every point must be what a run of that length gives."""
+    scenario = Scenario.named(reading)
+    policies = [*EVERY, busy]
+    means, slots = sweep_by_slot({"slots": [40, 5, 90]}, policies, 2, scenario, seed=3, **QUIET)
+    assert means["slots"].drop_duplicates().tolist() == [40, 5, 90]
+    for (length, replication, name), row in means.groupby(["slots", "replication", "policy"]):
+        run = simulate(scenario.vary(slots=length), busy if name == "busy" else name, 3, replication=replication)
+        assert run.means() == row[list(run.means())].iloc[0].to_dict()
+        own = slots[(slots["slots"] == length) & (slots["replication"] == replication) & (slots["policy"] == name)]
+        assert_frame_equal(own[run.slots.columns].reset_index(drop=True), run.slots)
+
+
+def test_a_policy_that_looks_at_the_whole_trace_is_played_at_every_length():
+    class Looks:
+        name = "looks"
+
+        def prepare(self, scenario, trace):
+            seen.append(trace.slots)
+            return replace(GA(), name="looks")
+
+    seen = []
+    sweep({"slots": [5, 9]}, [Looks()], 1, **QUIET)
+    assert seen == [5, 9]
 
 
 def test_every_policy_and_point_faces_the_same_luck(tables):
@@ -230,7 +267,7 @@ def test_summarise_goes_over_bounds(large):
         assert found["mean"].isna().sum() == 1  # the other outcome's bound
         (bound,) = [name for name, own in FLOOR_OF.items() if own == outcome]
         values = table[table["policy"] == bound][outcome]
-        assert_allclose(found.loc[(120, bound), ["low", "high"]].astype(float), [values.min(), values.max()])
+        assert_allclose(found.loc[(120, bound), ["low", "high"]].astype(float), np.stack(interval(values)))
 
 
 @pytest.mark.parametrize("policy", FLOORS)
@@ -285,7 +322,7 @@ def test_bad_arguments(arguments, message, monkeypatch):
         client = distributed.Client
         monkeypatch.setattr(distributed, "Client", lambda address, timeout: client(address, timeout=0.5))
     ran = []
-    monkeypatch.setattr(sweeps, "_cell", lambda *_: ran.append(1))
+    monkeypatch.setattr(sweeps, "_cells", lambda *_: ran.append(1))
     with pytest.raises(InputError) as error:
         sweep(**{"replications": 1, **QUIET, **arguments})
     assert message in str(error.value) and "\n" not in str(error.value)
@@ -357,3 +394,19 @@ def test_random_catalogues_sweep_too():
     table = sweep({"arrival_rate": [0.5, 4.0]}, ["fifo", "exact"], 2, scenario, **QUIET)
     requests = table.groupby("arrival_rate")["requests"].mean()
     assert requests[4.0] > 3 * requests[0.5] > 0
+
+
+def test_a_demand_whose_longer_trace_begins_otherwise_is_played_at_every_length():
+    """Here the last slot comes first, so no shorter trace begins a longer one."""
+
+    class Backwards:
+        name, own = "backwards", ()
+
+        def trace(self, scenario, seed):
+            drawn = poisson_trace(scenario, seed)
+            return replace(drawn, slot=scenario.slots - 1 - drawn.slot[::-1], model=drawn.model[::-1])
+
+    table = sweep({"slots": [10, 30]}, ["lru", "ga"], 2, demand=Backwards(), slo_s=5.0, **QUIET)
+    for length in (10, 30):
+        alone = sweep({"slots": [length]}, ["lru", "ga"], 2, demand=Backwards(), slo_s=5.0, **QUIET)
+        assert_frame_equal(table[table["slots"] == length].reset_index(drop=True), alone)

@@ -2,6 +2,7 @@
 
 - `explanations`: every decision of a slot. `reasons` has how the policy saw each model, `alternatives` what else was allowed.
 - `comparison`: policies of one server side by side, as a table and in sentences.
+- `swept`: one parameter swept, with the mean of every outcome and its distribution over slots (Fig. 3 and 4).
 - `delays`: what users wait, as a distribution.
 - `gaps`: the distance of the GA to the optimum and to the bounds, and which capacity is scarce.
 

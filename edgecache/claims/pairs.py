@@ -74,6 +74,7 @@ TOGETHER = {  # the claims that must hold together, by what we call them
     "proposed and LFU fall with GPU memory": _both_fall("gpu"),
     "headline, both fall with storage": ("headline-reduction", *_both_fall("storage")),
     "headline, both fall with GPU memory": ("headline-reduction", *_both_fall("gpu")),
+    "headline, both fall with both": ("headline-reduction", *_both_fall("storage"), *_both_fall("gpu")),
     "LFU falls, others rise with GPU memory": ("lfu-falls-with-gpu", "others-rise-with-gpu"),
 }
 LIGHT = 0.5  # w2 below which resources weigh little

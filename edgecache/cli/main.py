@@ -167,7 +167,6 @@ def readings(count: int, jobs: int, out: Path | None) -> None:
 
 
 @cli.command(short_help="Redraw every figure of the paper.")
-@click.option("--quick", is_flag=True, help="Take fewer replications, so seconds instead of minutes; write into build/quick.")
 @click.option("--only", metavar="NAME", help="Run one notebook: 03-resource-sweeps, resource-sweeps or 03.")
 @JOBS
 @click.option("--out", type=Path, metavar="DIR", help="Folder for figures/, data/results/ and build/executed/.")

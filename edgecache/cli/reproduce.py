@@ -40,26 +40,24 @@ def notebooks(only: str | None = None) -> list[Path]:
     return named
 
 
-def reproduce(*, quick: bool = False, only: str | None = None, jobs: int = -1, out: Path | None = None, dask: str = "") -> None:
-    """Execute the notebooks, two at a time, at full size or `quick`, and print where the time went.
+def reproduce(*, only: str | None = None, jobs: int = -1, out: Path | None = None, dask: str = "") -> None:
+    """Execute the notebooks, two at a time, with the parameters that stand in them, and print where the time went.
 
-    Below `out` (default: the checkout, with `quick` build/quick) come figures/, data/results/ and the executed copies in
-    build/executed/. The files of a notebook are moved there when the notebook has succeeded, so a run that ends early leaves
-    nothing half-written. Raises InputError for bad options, for a folder that another run writes to, and for a notebook that fails.
+    Below `out` (default: the checkout) come figures/, data/results/ and the executed copies in build/executed/. The files of a
+    notebook are moved there when the notebook has succeeded, so a run that ends early leaves nothing half-written. Raises
+    InputError for bad options, for a folder that another run writes to, and for a notebook that fails.
     """
     chosen, started = notebooks(only), time.perf_counter()
     if jobs == 0:
         raise InputError("--jobs is 0; it must be a number of processes, or -1 for every core")
     if jobs == -1 and not dask:  # notebooks run two at a time, and processes of their own cost more than they save on few cores
         jobs = max((os.cpu_count() or 1) // min(2, len(chosen)), 1)
-    for module in ("yaml", "psutil"):
+    for module in ("papermill", "psutil"):
         require(module, "notebooks", "edgecache reproduce")
-    out = _output_folder(out or (ROOT / "build/quick" if quick else ROOT))
+    out = _output_folder(out or ROOT)
     print(f"running {', '.join(path.stem for path in chosen)}", flush=True)
     with _staging(out) as staging:
-        tasks = [
-            (path, staging / path.stem, {**({} if quick else _full_size(path)), "jobs": jobs, "dask": dask}) for path in chosen
-        ]
+        tasks = [(path, staging / path.stem, {"jobs": jobs, "dask": dask}) for path in chosen]
         with closing(_executed(tasks)) as executed:
             for name, report in executed:
                 _publish(staging / name, out)
@@ -99,12 +97,6 @@ def _staging(out: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
     finally:
         os.close(handle)
-
-
-def _full_size(path: Path) -> dict:
-    import yaml
-
-    return yaml.safe_load((NOTEBOOKS / "params" / f"{path.stem}.yaml").read_text()) or {}
 
 
 def _publish(staging: Path, out: Path) -> None:

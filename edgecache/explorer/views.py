@@ -151,7 +151,7 @@ def convergence(setting: Setting, slot: int) -> View:
     )
     call = f"ec.simulate({setting.call}, 'ga', {setting.seed})"
     line = f"from edgecache.analysis.explanations import evolution; evolution({call}, {request}, {setting.seed})"
-    return View(system.convergence(log, optimum), log, (sentence,), line)
+    return View(system.convergence(log.assign(optimum=optimum)), log, (sentence,), line)
 
 
 def sweeping(setting: Setting, name: str, values: Sequence[float]) -> Iterator[float | View]:

@@ -52,8 +52,10 @@ def scopes(table: pd.DataFrame) -> Figure:
                 share = 100 * some[[which, f"{which}_low", f"{which}_high"]].to_numpy(dtype=float).T
                 axis.errorbar(share[0], y, xerr=[share[0] - share[1], share[2] - share[0]], color=colour, marker=marker,
                               markersize=5, linestyle="", linewidth=1, label=meaning)  # fmt: skip
-            title = "any charge" if charge == "any" else f"charge = {charge}"
-            axis.set(title=f"{title}\n{rows['draws'].iloc[0]:,} draws", xlabel="Share of draws (%)", xlim=(0, None),
+            title = "all draws" if charge == "any" else f"charge: {charge}"
+            axis.set_xscale("symlog", linthresh=0.05)
+            axis.set(title=f"{title}\n{rows['draws'].iloc[0]:,} draws", xlabel="Share of draws (%)", xlim=(-0.004, 100),
+                     xticks=[0, 0.1, 1, 10, 100], xticklabels=["0", "0.1", "1", "10", "100"],
                      yticks=[-place for place in range(len(outcomes))], yticklabels=[])  # fmt: skip
         axes[0].set_yticklabels(outcomes)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2 if len(charges) > 2 else 1)

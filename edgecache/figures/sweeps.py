@@ -226,13 +226,13 @@ def cost_boxes(boxes: pd.DataFrame, xlabel: str | None = None) -> Figure:
     return figure
 
 
-def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = None) -> Figure:
+def users_boxes(boxes: pd.DataFrame, xlabel: str | None = None) -> Figure:
     """Draw the twin of `cost_boxes`: mean service delay of a slot with requests, and hit ratio of a replication.
 
     Parameters
     ----------
-    delays, hits : pandas.DataFrame
-        From `edgecache.box_statistics`: of the column `service_delay_s` by slot, and of `hit_ratio` by replication.
+    boxes : pandas.DataFrame
+        From `edgecache.box_statistics`, with a column `outcome`: of `service_delay_s` by slot, and of `hit_ratio` by replication.
     xlabel : str, optional
         Key of `style.LABELS` for the horizontal axes; the first column's name by default.
 
@@ -244,11 +244,11 @@ def users_boxes(delays: pd.DataFrame, hits: pd.DataFrame, xlabel: str | None = N
     Examples
     --------
     >>> import edgecache as ec
-    >>> means, slots = ec.sweep_by_slot({"storage_gb": [60, 120]}, ["lru"], 2, jobs=1)
-    >>> figure = users_boxes(ec.box_statistics(slots, "service_delay_s"), ec.box_statistics(means, "hit_ratio"))
-    >>> figure.axes[1].get_ylabel()
+    >>> from edgecache.analysis.swept import Experiment
+    >>> users_boxes(Experiment("storage_gb", [60, 120], [60, 120], 2).play(jobs=1).user_boxes).axes[1].get_ylabel()
     'Hit ratio of a replication'
     """
+    delays, hits = (boxes[boxes["outcome"] == outcome] for outcome in ("service_delay_s", "hit_ratio"))
     with rc_context(STYLE):
         figure, axes = panels(1, 2, width=5.4)
         _boxes(axes[0], delays, "service_delay_s", xlabel or delays.columns[0], "Mean service delay of a slot (s)")

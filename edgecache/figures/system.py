@@ -10,15 +10,14 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from .style import POLICY_STYLE, STYLE, panels
 
 
-def convergence(log: pd.DataFrame, optimum: float) -> Figure:
+def convergence(log: pd.DataFrame) -> Figure:
     """Draw Algorithm 1 at one miss: the lowest and the mean decision cost of each generation, and the optimum.
 
     Parameters
     ----------
     log : pandas.DataFrame
-        One row per generation: `generation`, `met` (the lowest cost met so far) and `mean` (of the population).
-    optimum : float
-        The decision's lowest cost.
+        One row per generation: `generation`, `met` (the lowest cost met so far), `mean` (of the population), and `optimum` (the
+        decision's lowest cost, the same in every row).
 
     Returns
     -------
@@ -27,13 +26,13 @@ def convergence(log: pd.DataFrame, optimum: float) -> Figure:
 
     Examples
     --------
-    >>> log = pd.DataFrame({"generation": [0, 1], "met": [3.0, 2.0], "mean": [5.0, 4.0]})
-    >>> len(convergence(log, 2.0).axes)
+    >>> log = pd.DataFrame({"generation": [0, 1], "met": [3.0, 2.0], "mean": [5.0, 4.0], "optimum": 2.0})
+    >>> len(convergence(log).axes)
     1
     """
     with rc_context(STYLE):
         figure, (axis,) = panels(1, 1)
-        axis.axhline(optimum, color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
+        axis.axhline(log["optimum"].iloc[0], color=POLICY_STYLE["exact"][0], linestyle="--", linewidth=1, label="Exact (optimum)")
         axis.plot(log["generation"], log["mean"], color="0.55", label="mean of the population")
         axis.plot(log["generation"], log["met"], color=POLICY_STYLE["ga"][0], marker="o", markersize=4, label="best met so far")
         axis.set(xlabel="Generation", ylabel="Cost of the decision\n($w_1$ s + $w_2$ GB)", ylim=(0, None))

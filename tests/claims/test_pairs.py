@@ -125,6 +125,7 @@ def test_what_holds_together_are_the_claims_that_the_ledger_sets_against_each_ot
         "proposed and LFU fall with GPU memory": both["gpu"],
         "headline, both fall with storage": {headline, *both["storage"]},
         "headline, both fall with GPU memory": {headline, *both["gpu"]},
+        "headline, both fall with both": {headline, *both["storage"], *both["gpu"]},
         "LFU falls, others rise with GPU memory": {"lfu-falls-with-gpu", "others-rise-with-gpu"},
     }
 

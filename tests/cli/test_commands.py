@@ -251,7 +251,7 @@ BAD = [
     (["explain", "--slot", "1", "--policy", "optimal-online", "--set", "resource_basis=decision"], ["resource_basis"]),
     (["policies", "lru"], ["lru"]),
     (["reproduce", "--only", "03-resource-sweep"], ["unknown notebook", "did you mean '03-resource-sweeps'"]),
-    (["reproduce", "--jobs", "0", "--quick", "--only", "03"], ["--jobs is 0"]),
+    (["reproduce", "--jobs", "0", "--only", "03"], ["--jobs is 0"]),
 ]
 
 
@@ -270,7 +270,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run, tmp_path, monkeypatch, a
 
 def test_out_that_is_a_file(run, tmp_path):
     (tmp_path / "file").write_text("")
-    code, _, err = run("reproduce", "--quick", "--out", tmp_path / "file")
+    code, _, err = run("reproduce", "--out", tmp_path / "file")
     assert code == 2 and "must be a folder" in err
 
 

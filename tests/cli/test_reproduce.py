@@ -41,7 +41,7 @@ def files(folder: Path) -> list[str]:
 
 @dataclass
 class Run:
-    """`edgecache reproduce --quick` of the notebooks in a folder, in a process of its own."""
+    """`edgecache reproduce` of the notebooks in a folder, in a process of its own."""
 
     process: subprocess.Popen
     out: Path
@@ -54,7 +54,7 @@ class Run:
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "from edgecache.cli import main, reproduce\n"
             f"reproduce.NOTEBOOKS = pathlib.Path({str(notebooks)!r})\n"
-            f"sys.argv = ['edgecache', 'reproduce', '--quick', '--out', {str(out)!r}, *{arguments!r}]\n"
+            f"sys.argv = ['edgecache', 'reproduce', '--out', {str(out)!r}, *{arguments!r}]\n"
             "main.main()\n"
         )
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

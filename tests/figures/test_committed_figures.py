@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from matplotlib import rc_context
 from PIL import Image
 from support.layout import pixels, texts_of, texts_outside
@@ -41,14 +40,12 @@ def boxes(name, xlabel=None):
 
 
 def users(name, xlabel=None):
-    outcomes = ("service_delay_s", "hit_ratio")
-    return lambda: sweeps.users_boxes(*(table(name)[table(name)["outcome"] == outcome] for outcome in outcomes), xlabel)
+    return lambda: sweeps.users_boxes(table(name), xlabel)
 
 
 def drawn_delays():
-    counts = yaml.safe_load((ROOT / "notebooks/params/01-profiling.yaml").read_text())
     note = (
-        f"drawn from the catalogue, not measured: {counts['cycles']} cycles of {counts['executions']} executions at 10 Gbit/s, "
+        "drawn from the catalogue, not measured: 30 cycles of 10 executions at 10 Gbit/s, "
         "log-normal spread of 10%;\n"
         "bars: medians of each phase, numbers: preloaded delay, whiskers: 5th to 95th percentile of the sum"
     )
@@ -66,11 +63,6 @@ def replayed():
     requests, summary = table("replay-predicted-and-measured"), compare(read_replay(companion(PROFILE, "replay.csv")))
     note = f"one trace of {summary['requests'].iloc[0]} requests against real networks on {read_profile(PROFILE).machine}"
     return profiling.replay(requests, summary, note)
-
-
-def convergence():
-    log = table("algorithm1-convergence")
-    return system.convergence(log, log["met"].min())  # the last generation has the optimum: tests of notebook 02's decision
 
 
 def headline():
@@ -110,7 +102,7 @@ REDRAWN = {
         "fig4d-equal-users-distribution-vs-arrival-rate-per-model", PER_MODEL
     ),
     "headline-cost-and-delay-vs-gpu-memory": trend("fig3b-cost-vs-gpu-memory", ("total_cost", "service_delay_s")),
-    "algorithm1-convergence": convergence,
+    "algorithm1-convergence": lambda: system.convergence(table("algorithm1-convergence")),
     "optimality-gap-split": lambda: optimality.gap_split(table("optimality-gap-split")),
     "optimality-gap-split-estimated": lambda: optimality.gap_split(table("optimality-gap-split-estimated")),
     "optimality-ga-certificate": lambda: optimality.certificate(table("optimality-ga-certificate")),

@@ -84,7 +84,7 @@ def test_the_core_alone_runs_and_names_the_extra_that_a_command_needs(tmp_path, 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == [
         "simulate 0", "explain 0", "policies 0",
-        "edgecache: edgecache reproduce needs yaml: pip install 'edgecache[notebooks]'", "reproduce 2",
+        "edgecache: edgecache reproduce needs papermill: pip install 'edgecache[notebooks]'", "reproduce 2",
         "edgecache: the page needs voila: pip install 'edgecache[app]'", "app 2",
         "traces 0", "simulate 0",
         "edgecache: reading a request log needs pyarrow: pip install 'edgecache[traces]'", "simulate 2",
@@ -218,16 +218,60 @@ def test_notebooks_are_committed_executed_and_normalised(path):
     assert "".join(title).splitlines()[0].endswith("?"), "a notebook answers one question"
 
 
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem[:2].isdigit()], ids=lambda path: path.stem)
-def test_full_size_parameters_are_known_and_give_at_least_30_replications_a_point(path):
+NUMBERED = [path for path in NOTEBOOKS if path.stem[:2].isdigit()]
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_a_notebook_by_hand_overwrites_nothing_that_is_committed_and_has_the_size_of_the_figures(path):
     import papermill
 
-    declared = papermill.inspect_notebook(str(path))
-    full = yaml.safe_load((ROOT / "notebooks/params" / f"{path.stem}.yaml").read_text())
-    assert set(full) <= set(declared)
-    assert {"figures_folder", "results_folder"} <= set(declared)
-    if "jobs" in declared:
-        assert full["replications"] >= 30
+    declared = {name: parameter["default"] for name, parameter in papermill.inspect_notebook(str(path)).items()}
+    assert declared["figures_folder"] == '"../build/figures"' and declared["results_folder"] == '"../build/data/results"'
+    assert int(declared["replications"]) >= (200 if path.stem[:2] in ("03", "04") else 100)
+
+
+def test_there_is_one_size():
+    """No second set of parameters, and no word about which size one is looking at."""
+    assert not (ROOT / "notebooks/params").exists()
+    texts = [
+        *NOTEBOOKS,
+        INDEX,
+        ROOT / "README.md",
+        ROOT / "Makefile",
+        *(ROOT / "tools").rglob("*.*"),
+        *(ROOT / "edgecache/cli").glob("*.py"),
+    ]
+    for path in texts:
+        if path.suffix in (".ipynb", ".md", ".py", ".j2", ""):
+            assert not re.search(r"quick size|full[ -]size|build/quick|full run", path.read_text()), path.name
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_a_notebook_has_its_answer_under_its_title_and_ends_with_what_we_see(path):
+    cells = json.loads(path.read_text())["cells"]
+    first = "".join(cells[0]["source"]).split("\n")
+    assert first[1] == "" and first[4] == "" and all(re.fullmatch(r"\*\*.*\*\*", line) for line in first[2:4])
+    headings = [
+        line
+        for cell in cells
+        if cell["cell_type"] == "markdown"
+        for line in "".join(cell["source"]).split("\n")
+        if line[:3] == "## "
+    ]
+    assert headings[-1] == "## What we see"
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, INDEX], ids=lambda path: path.stem)
+def test_notebooks_are_saved_as_jupyterlab_saves_them(path):
+    """Byte for byte, with the metadata that it adds; then opening one does not mark it as changed."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    assert nbformat.writes(notebook) + "\n" == path.read_text()
+    assert notebook.metadata["kernelspec"] == {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    assert set(notebook.metadata) == {"kernelspec", "language_info"} and notebook.nbformat_minor == 5
+    described = {"codemirror_mode", "file_extension", "mimetype", "name", "nbconvert_exporter", "pygments_lexer", "version"}
+    assert set(notebook.metadata["language_info"]) == described
 
 
 def test_the_index_links_every_notebook_in_reading_order_with_its_question():
