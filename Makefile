@@ -55,7 +55,7 @@ lab: $(STAMP) ## open JupyterLab on the notebooks (PORT=8890 for another port)
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=. $(if $(PORT),--port $(PORT)) \
 		$(if $(filter 0,$(shell id -u)),--allow-root) notebooks/index.ipynb
 
-screenshots: $(STAMP) ## take the README's screenshots in the browser tests
+screenshots: $(STAMP) ## take the screenshots of the explorer in the browser tests
 	$(BIN)/python -m pytest tests/browser/test_browser.py
 	mkdir -p figures/screenshots
 	cp build/screenshots/explorer.png figures/screenshots/

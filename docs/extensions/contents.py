@@ -30,6 +30,7 @@ notebooks/explorer
 :hidden:
 :caption: Guides
 
+docs/guides/explorer
 docs/guides/policy
 docs/guides/catalogue
 docs/guides/log

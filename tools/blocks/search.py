@@ -45,16 +45,19 @@ def scopes() -> str:
     """How often the headline, the trends and both hold, by what a decision may choose, on the same draws."""
     table = pd.read_csv(RESULTS / "readings-scopes.csv")
     table = table[table["charge"] == "any"]
-    rows = []
+    rows, never = [], []
     for outcome, found in table.groupby("outcome", sort=False):
         by_scope = found.set_index("scope")
         counts = [int(found[["both", "first_only"]].iloc[0].sum())]
         counts += [int(by_scope.loc[scope, ["both", "second_only"]].sum()) for scope in SCOPES[1:]]
         rows.append((outcome, *(f"{count:,}" for count in counts)))
+        never += [outcome] if not any(counts) else []
     titles = ("what holds together", *(f"`{scope}`" for scope in SCOPES))
+    fills = any("LFU falls" in outcome for outcome in never)
+    why = " LFU falls while the others rise in none: all four fill the server, so they hold about as much." if fills else ""
     return (
         f"Number of draws, of {table['draws'].iloc[0]:,}, in which claims hold together, by scope:\n\n"
-        f"{markdown_table(titles, rows)}\n\n{_exclude()}"
+        f"{markdown_table(titles, rows)}\n\n{_exclude()}{why}"
     )
 
 
