@@ -40,13 +40,14 @@ readings: $(STAMP) ## search the readings of the paper for its claims, into data
 calibration: $(STAMP) ## measure how often intervals cover and verdicts err, into data/results/ (five minutes)
 	$(BIN)/python tools/calibration.py
 
-readme: $(STAMP) ## write the README's numbers from data/results/
+readme: $(STAMP) ## write the generated parts of README.md and docs/, and the metadata
+	$(BIN)/python tools/metadata.py
 	$(BIN)/python tools/readme.py
 
 notebooks: $(STAMP) ## execute the notebooks and refresh the committed copies
 	$(BIN)/python tools/refresh.py
 
-report: $(STAMP) ## build the static site into build/report/
+report: $(STAMP) ## build the documentation with the notebooks as a static site into build/report/
 	$(BIN)/python tools/report.py
 
 # the root is the checkout, or links out of notebooks/ lead nowhere; Jupyter refuses to run as root unless told to
@@ -54,7 +55,7 @@ lab: $(STAMP) ## open JupyterLab on the notebooks (PORT=8890 for another port)
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter lab --ServerApp.root_dir=. $(if $(PORT),--port $(PORT)) \
 		$(if $(filter 0,$(shell id -u)),--allow-root) notebooks/index.ipynb
 
-screenshots: $(STAMP) ## take the README's screenshots in the browser tests
+screenshots: $(STAMP) ## take the screenshots of the explorer in the browser tests
 	$(BIN)/python -m pytest tests/browser/test_browser.py
 	mkdir -p figures/screenshots
 	cp build/screenshots/explorer.png figures/screenshots/

@@ -1,8 +1,8 @@
 """The paper's equations, 1 to 12, one pure function each, and what the readings make of them.
 
 Shapes: `deployed` and `evicted` are 0/1 or bool of shape (..., I), features are (I,), and sums over models drop the last axis.
-Units are in the names: GB, kW, s, Gbit/s. The symbols of the equations are lost in the text that we have; the README says what the
-paper states and what is our reading.
+Units are in the names: GB, kW, s, Gbit/s. The symbols of the equations are lost in the text that we have. docs/model.md says
+what the paper states and what is our reading.
 """
 
 from typing import Any

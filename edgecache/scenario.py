@@ -147,7 +147,7 @@ class Scenario:
 
     Notes
     -----
-    Symbols and defaults are those of the paper's Sections II to IV where it states them. The README lists what it does not state.
+    Symbols and defaults are those of the paper's Sections II to IV where it states them. docs/model.md lists the rest.
     """
 
     catalogue: Catalogue = field(default_factory=load_catalogue)

@@ -1,126 +1,59 @@
-"""Build a static site in build/report/: the executed notebooks, the main results and a gallery of the figures, for any browser.
+"""Build the static site of README.md, docs/ and the notebooks into build/report/, by Sphinx; for any browser, without a network.
 
-It needs no network and no JavaScript, is put in place whole or not at all, and is byte-identical from run to run.
+A warning stops the build. The site is put in place whole or not at all.
 """
 
-import re
-import shutil
+import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
-import nbformat
-from bs4 import BeautifulSoup
-from pygments.formatters import HtmlFormatter
-from report_figures import Figure, gallery
-from report_machine import measured_here
-from report_markdown import Exporter, html
+from report_machine import write_page
 
 from edgecache.errors import InputError
 
 ROOT = Path(__file__).parent.parent
+DOCTREES = "build/doctrees"
 
 
-@dataclass
-class Page:
-    """A notebook as the site shows it."""
+def build(out: Path, root: Path) -> None:
+    """Build the site of the checkout `root` into `out`, which is replaced once everything is there.
 
-    name: str
-    notebook: nbformat.NotebookNode
-    figures: tuple[Figure, ...] = ()
-
-    @property
-    def title(self) -> str:
-        return self.notebook.cells[0].source.splitlines()[0].removeprefix("# ")
-
-
-def results(readme: str) -> tuple[str, list[tuple[str, str]]]:
-    """The README's first paragraph, and its generated parts with the headings that they stand under, as HTML."""
-    sections = []
-    for part in re.split(r"^(?=## )|(?<=<!-- end -->)", readme, flags=re.MULTILINE):
-        heading = re.match(r"## (.*)\n", part)
-        block = re.search(r"<!-- (gap|results|claims|search): [^>]*-->\n(.*?)<!-- end -->", part, re.DOTALL)
-        if block:
-            markdown = part[heading.end() if heading else 0 : block.start()] + block[2]
-            # coloured by the style sheet, for many fonts lack the signs
-            markdown = re.sub(r"[🟩🟥⬜◽] (by construction|holds|fails|undecided)", r'<span class="\1">\1</span>', markdown)
-            sections.append((heading[1] if heading else "", html(markdown, "README.md")))
-    if len(sections) != 4:
-        raise InputError(
-            f"README.md has {len(sections)} of its generated parts gap, results, claims and search; it must have all 4"
-        )
-    return html(readme.split("\n\n")[1], "README.md"), sections
-
-
-def tidied(page: str) -> str:
-    """The page with its wide parts in regions that a keyboard can scroll, and without what pandas adds for notebooks."""
-    soup = BeautifulSoup(page, "html.parser")
-    for style in soup.select("main style"):
-        style.decompose()
-    for corner in soup.select("th"):
-        if not corner.get_text(strip=True):
-            corner.name = "td"
-    for table in soup.select("main table"):
-        del table["border"]
-        table.wrap(soup.new_tag("div", attrs={"class": "wide", "role": "group", "tabindex": "0", "aria-label": "Table"}))
-    for block in soup.select("main pre"):
-        block.attrs |= {"role": "group", "tabindex": "0", "aria-label": "Code" if block.find_parent("details") else "Printed"}
-    return str(soup)
-
-
-def build(out: Path, root: Path):
-    """Build the site of the checkout `root` into `out`, which is replaced once everything is there."""
-    notebooks = [path for path in (root / "notebooks").glob("*.ipynb") if path.stem != "index"]
-    tables = sorted(path.name for path in (root / "data/results").glob("*"))
-    figures = sorted((root / "figures").glob("*.png"))
-    for folder, files in (("notebooks", notebooks), ("figures", figures), ("data/results", tables)):
-        if not files:
-            raise InputError(f"there is nothing in {root / folder}: the report needs a checkout in which `make figures` has run")
-    in_order = sorted(notebooks, key=lambda path: (not path.stem[:2].isdigit(), path.stem))
-    pages = [Page(path.stem, nbformat.read(path, as_version=4)) for path in in_order]
-    shown = gallery(root / "figures", tables, {page.name: page.notebook for page in pages})
-    for page in pages:
-        page.figures = tuple(figure for figure in shown if figure.notebook == page.name)
+    Raises InputError with Sphinx's first warning or error.
+    """
+    for folder in ("docs", "notebooks", "figures", "data/results"):
+        if not (root / folder).is_dir() or not any((root / folder).iterdir()):
+            raise InputError(f"there is nothing in {root / folder}: the report needs a whole checkout")
+    write_page(root / "build/profile/profile.csv", root / "build/measured")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="report-", dir=out.parent) as folder:
         site = Path(folder) / "new"
-        copy_files(site, root)
-        write_pages(site, pages, root)
+        _sphinx(root, site)
         if out.exists():
             out.rename(Path(folder) / "old")
         site.rename(out)
 
 
-def copy_files(site: Path, root: Path):
-    """Copy the figures and the tables."""
-    figures = sorted((root / "figures").glob("*.png"))
-    copied = {
-        "figures": [path.with_suffix(ending) for path in figures for ending in (".png", ".pdf")],
-        "tables": (root / "data/results").glob("*"),
-    }
-    for kind, files in copied.items():
-        (site / kind).mkdir(parents=True)
-        for file in files:
-            shutil.copyfile(file, site / kind / file.name)
+def _sphinx(root: Path, site: Path) -> None:
+    """Run Sphinx. What it has read before is kept in build/doctrees."""
+    try:
+        from sphinx.cmd.build import build_main
+    except ModuleNotFoundError as missing:
+        raise InputError(f"the report needs {missing.name}, which is not installed: pip install 'edgecache[docs]'") from None
+    said = StringIO()
+    with redirect_stderr(said):
+        code = build_main(["-q", "-W", "-c", str(root / "docs"), "-d", str(root / DOCTREES), str(root), str(site)])
+    lines = [line.strip() for line in said.getvalue().splitlines() if line.strip()]
+    if code:
+        told = [line for line in lines if "WARNING" in line or "rror" in line] or lines or ["Sphinx failed without a word"]
+        raise InputError(told[0])
 
 
-def write_pages(site: Path, pages: list[Page], root: Path):
-    """Write the style sheet, the index with the main results, and a page per notebook."""
-    css = (Path(__file__).parent / "report/report.css").read_text()
-    (site / "report.css").write_text(css + HtmlFormatter(style="xcode").get_style_defs(".highlight") + "\n")
-    here = measured_here(root / "build/profile/profile.csv", site)
-    about, sections = results((root / "README.md").read_text())
-    exporter = Exporter()
-    index = exporter.environment.get_template("gallery.html.j2")
-    (site / "index.html").write_text(tidied(index.render(about=about, sections=sections, pages=pages, here=here)))
-    for before, page, after in zip([None, *pages[:-1]], pages, [*pages[1:], None], strict=True):
-        text, _ = exporter.from_notebook_node(page.notebook, {"page": page, "before": before, "after": after})
-        (site / f"{page.name}.html").write_text(tidied(text))
-
-
-def main():
+def main() -> None:
     """Build it; what is missing or wrong is one sentence on standard error and exit code 2."""
+    os.environ["TQDM_DISABLE"] = "1"
     try:
         build(ROOT / "build/report", ROOT)
     except (InputError, OSError) as error:

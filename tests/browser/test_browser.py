@@ -1,41 +1,32 @@
-"""A real browser on the explorer's page and on the report: what the labels say is what happens, and nothing else does.
+"""A real browser on the explorer's page: what the labels say is what happens, and nothing else does.
 
 Debian's chromium, driven by playwright; screenshots go to build/screenshots/.
 """
 
 import http.client
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import uuid
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from support.browser import CHROMIUM, NO_CHROMIUM, Visitor
 
 import edgecache as ec
 from edgecache.explorer.controls import CONTROLS, DEFAULT, VIEWS
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 GOOD = "service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s\nsmall,2,1,0.01,0.5,0.2\nlarge <b>,30,5,0.3,20,9\n"
 FOCUSED = """(() => {
     const e = document.activeElement;
     return e.getAttribute('aria-label') || e.labels?.[0]?.innerText || e.innerText || e.title || e.tagName;
 })()"""
-LOADED = """Promise.all([...document.images].map(image => {
-    image.loading = 'eager';
-    return image.decode().then(() => image.naturalWidth > 0);
-})).then(all => all.every(Boolean))"""
 # what a client says that speaks the kernel's protocol, and the kinds of answers that it gets within two seconds
 SPEAK = """([address, session]) => new Promise(done => {
     const socket = new WebSocket(address), kinds = [];
@@ -58,16 +49,6 @@ BAD = GOOD.replace("2,1,0.01", "2,-1,0.01")
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
 def server():
     """The port of `edgecache app`, in its own process as users start it."""
     with socket.socket() as free:
@@ -79,70 +60,6 @@ def server():
     yield port
     app.send_signal(signal.SIGINT)
     assert app.wait(20) in (0, 130)
-
-
-class Visitor:
-    """A page, and what went wrong on it."""
-
-    def __init__(self, chromium, url: str, width: int = 1280, wait: str = "load"):
-        self.context = chromium.new_context(
-            viewport={"width": width, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
-        )
-        self.page, self.wrong, self.frames = self.context.new_page(), [], []
-        self.context.route(lambda address: not address.startswith(("http://127.0.0.1", "file:", "data:", "blob:")), self.refuse)
-        self.page.on("console", lambda said: said.type == "error" and self.wrong.append(said.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("websocket", lambda socket: self.frames.append(socket.url))
-        self.page.goto(url, wait_until=wait)
-
-    def refuse(self, route):
-        self.wrong.append(f"asked for {route.request.url}")
-        route.abort()
-
-    def ready(self):
-        self.page.wait_for_selector(".edgecache img", timeout=60_000)
-        return self
-
-    def slider(self, name: str):
-        return self.page.get_by_role("slider", name=name, exact=True)
-
-    def box(self, policy: str):
-        return self.page.get_by_role("checkbox", name=policy, exact=True)
-
-    def upload(self, name: str, text: str):
-        with self.page.expect_file_chooser() as chooser:
-            self.page.get_by_role("button", name="Upload").click()
-        chooser.value.set_files({"name": name, "mimeType": "text/csv", "buffer": text.encode()})
-
-    def says(self, text: str):
-        """Wait until the line of code under the view has the text; returns the line."""
-        line = "(document.querySelector('.edgecache .code code')?.textContent ?? '')"
-        self.page.wait_for_function(f"text => {line}.includes(text)", arg=text, timeout=20_000)
-        return self.page.evaluate(line)
-
-    def view(self, name: str):
-        self.page.get_by_role("button", name=VIEWS[name]).click()
-        self.page.wait_for_function(
-            "text => document.querySelector('.edgecache img')?.alt.startsWith(text + ':')", arg=VIEWS[name], timeout=20_000
-        )
-
-    def rows(self) -> dict[str, list[str]]:
-        """The table of the policies compared, by the policy's label."""
-        rows = self.page.locator(".edgecache tbody tr").all_inner_texts()
-        return {cells[0]: cells[1:] for cells in (re.split(r"\t", row.strip()) for row in rows)}
-
-    def accessible(self) -> list[str]:
-        axe = Path(find_spec("axe_playwright_python").origin).parent / "axe.min.js"
-        if not self.page.evaluate("typeof window.axe === 'object'"):
-            self.page.evaluate(axe.read_text())
-        found = self.page.evaluate("axe.run({preload: false})")["violations"]
-        return [f"{rule['id']}: {rule['nodes'][0]['html'][:150]}" for rule in found]
-
-    def shoot(self, name: str):
-        folder = ROOT / "build/screenshots"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.page.mouse.move(1, 1)
-        self.page.screenshot(path=folder / f"{name}.png")
 
 
 @pytest.fixture(scope="module")
@@ -406,38 +323,3 @@ def test_without_a_port_the_next_free_one_is_taken_and_the_page_says_so(chromium
         finally:
             app.send_signal(signal.SIGINT)
             app.wait(20)
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    out = tmp_path_factory.mktemp("report")
-    sys.path.insert(0, str(ROOT / "tools"))
-    import report
-
-    report.build(out / "report", ROOT)
-    return out / "report/index.html"
-
-
-# the pages share two templates: the index, and notebooks with formulas, with tables and figures, and without a kernel's widgets
-ACCESSIBLE = ("index.html", "02-system-model.html", "05-optimality.html", "explorer.html")
-
-
-@pytest.mark.parametrize("width", [1280, 800])
-def test_the_report_reads_well_and_asks_nobody_for_anything(chromium, report, width):
-    index = Visitor(chromium, f"file://{report}", width)
-    links = index.page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])")
-    pages = sorted({f"file://{report}", *(link for link in links if link.endswith(".html"))})
-    assert len(pages) >= 8
-    formulas = 0
-    for address in pages:
-        index.page.goto(address)
-        if width == 1280 and address.endswith(ACCESSIBLE):
-            assert index.accessible() == [], address
-        assert index.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), address
-        assert index.page.evaluate(LOADED), address
-        formulas += index.page.locator("math").count()
-        if address.endswith("index.html") and width == 1280:
-            index.shoot("report")
-    assert formulas >= 12
-    assert not index.wrong
-    index.context.close()

@@ -1,6 +1,6 @@
 """A second, independent implementation of the simulator and of the myopic optimum: slow, plain Python, for tests only.
 
-It follows DESIGN.md, sections 1 and 2, and shares no code with the package: it only reads the attributes of a Scenario,
+It follows the definitions of docs/model.md, and shares no code with the package: it only reads the attributes of a Scenario,
 its Catalogue and a Trace. Readability goes before speed everywhere.
 """
 

@@ -1,7 +1,7 @@
-"""The README's numbers come from committed tables, and its code runs as written; the committed ledger is what its command gives."""
+"""README.md and docs/: numbers come from committed tables, code runs as written, links lead somewhere, sentences are short."""
 
+import json
 import re
-import runpy
 import shlex
 import subprocess
 import sys
@@ -9,35 +9,90 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from pandas.testing import assert_frame_equal
 
 from edgecache.claims import ledger
 from edgecache.claims.statements import CLAIMS
 from edgecache.cli.main import main
+from edgecache.errors import InputError
 from edgecache.files import write_table
-from edgecache.scenario import NAMED
+from edgecache.scenario import NAMED, READINGS
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import metadata  # noqa: E402
+import readme  # noqa: E402
+
+GENERATED = readme.pages()
+COMMUNITY = [ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CODE_OF_CONDUCT", "SECURITY")]
+PAGES = [ROOT / "README.md", *COMMUNITY, *sorted((ROOT / "docs").rglob("*.md"))]
+CODE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCKS = {page: CODE.findall(page.read_text()) for page in PAGES}
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("#")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.strip()]
 
 
-def test_numbers_are_those_of_the_committed_tables(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["readme.py", "--check"])
-    runpy.run_path(str(ROOT / "tools/readme.py"), run_name="__main__")  # exits where they are others
+def named(page):
+    """The page as the tests' names have it."""
+    return str(page.relative_to(ROOT))
 
 
-def test_python_runs_as_written():
+def prose(text):
+    """A page's paragraphs and list items, without what is generated, code, tables, formulas, pictures and headings."""
+    text = CODE.sub("\n\n", readme.MARK.sub("\n\n", text))
+    text = re.sub(r"\$\$.*?\$\$", "", text, flags=re.DOTALL)
+    text = re.sub(r"^(\||#|!\[).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return [" ".join(part.split()) for part in re.split(r"\n\s*\n|^\s*(?:- |\d+\. )", text, flags=re.MULTILINE) if part.strip()]
+
+
+@pytest.mark.parametrize("page", GENERATED, ids=named)
+def test_numbers_are_those_of_the_committed_tables(page):
+    text = page.read_text()
+    assert readme.written(text) == text, "run `make readme`"
+
+
+def test_every_generated_part_is_shown_once_and_an_unknown_one_is_refused():
+    shown = [name for page in GENERATED for _, name, _ in readme.MARK.findall(page.read_text())]
+    assert sorted(shown) == sorted(readme.BLOCKS)
+    with pytest.raises(InputError, match="no generated part 'gone'"):
+        readme.written("<!-- gone: written by hand -->\n<!-- end -->\n")
+
+
+def test_a_changed_number_is_noticed():
+    text = README.replace(re.search(r"\| Proposed \(GA\) \| ([\d.]+)", README)[1], "1.0", 1)
+    assert text != README and readme.written(text) == readme.written(README)
+
+
+def test_a_picture_is_the_one_that_is_committed(tmp_path, monkeypatch):
+    from blocks import figures
+
+    monkeypatch.setattr(figures, "FIGURES", tmp_path)
+    (tmp_path / "some-figure.svg").write_text("<svg/>")
+    assert readme.written("![x](figures/some-figure.png) ![y](../figures/other.png)") == (
+        "![x](figures/some-figure.svg) ![y](../figures/other.png)"
+    )
+    with pytest.raises(InputError, match="the figure some-figure has no title"):
+        figures.figures()
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(kind == "python" for kind, _ in BLOCKS[page])], ids=named)
+def test_python_runs_as_written(page):
     shared = {}
-    blocks = [text for kind, text in BLOCKS if kind == "python"]
-    assert len(blocks) >= 3
-    for text in blocks:
-        exec(compile(text, "README.md", "exec"), shared)
-    assert len(shared["table"]) == 2 * 2 * 2 * 5
+    for kind, text in BLOCKS[page]:
+        if kind == "python":
+            exec(compile(text, page.name, "exec"), shared)
 
 
-EDGECACHE = [command for command in COMMANDS if command.startswith("edgecache")]
+COMMANDS = {
+    (page, line.split("#")[0].strip())
+    for page in PAGES
+    for kind, text in BLOCKS[page]
+    if kind == "sh"
+    for line in text.splitlines()
+    if line.strip()
+}
+EDGECACHE = sorted(command for _, command in COMMANDS if command.startswith("edgecache"))
 KINDS = {command.split()[1]: command for command in reversed(EDGECACHE)}  # the first of each subcommand
 
 
@@ -88,17 +143,61 @@ def test_the_claims_command_gives_the_committed_ledger(tmp_path, capsys, monkeyp
 
 
 def test_make_commands_exist():
-    makes = [command.split()[1] for command in COMMANDS if command.startswith("make")] + re.findall(r"`make (\w+)`", README)
-    assert {"figures", "test", "bench", "lab"} <= set(makes)
+    makes = {command.split()[1] for _, command in COMMANDS if command.startswith("make")}
+    makes |= {name for page in PAGES for name in re.findall(r"`make (\w+)`", page.read_text())}
+    assert {"figures", "test", "bench", "lab"} <= makes
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in makes:
         assert f"make {target} " in listed
 
 
-def test_links_and_switches_exist():
-    from edgecache import READINGS
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_to_files(page):
+    """Sphinx checks anchors when the site is built."""
+    for target in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", CODE.sub("", page.read_text())):
+        assert (page.parent / target).exists(), target
 
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+
+def test_every_switch_is_on_the_page_of_the_model():
+    text = (ROOT / "docs/model.md").read_text()
     for switch, words in READINGS.items():
-        assert f"| `{switch}` | {', '.join(f'`{word}`' for word in words)} |" in README
+        assert f"| `{switch}` | {', '.join(f'`{word}`' for word in words)} |" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_sentences_are_short(page):
+    """At most 25 words; a formula or a piece of code counts as one."""
+    for part in prose(page.read_text()):
+        short = re.sub(r"\$[^$]*\$|`[^`]*`", "x", part)
+        for sentence in re.split(r"(?<=[.?!:;])[*\"”)]*\s+(?=[A-Z`*\[x])", short):
+            assert len(sentence.split()) <= 25, sentence
+
+
+def test_the_readme_is_about_900_words_and_begins_with_the_figure_and_the_two_commands():
+    text = re.sub(r"^\|.*$", "", re.sub(r"```bibtex.*?```", "", README, flags=re.DOTALL), flags=re.MULTILINE)
+    assert 600 <= len(text.split()) <= 950
+    places = [README.index(part) for part in ("![", "make figures", "make test", "## What comes out", "## Which claims hold")]
+    assert places == sorted(places) and places[0] < 400
+    table = [line for line in README.split("<!-- results")[1].split("<!-- end")[0].splitlines() if line.startswith("| ")]
+    assert len(table) == 2 + 5
+
+
+def test_metadata_is_that_of_pyproject(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["metadata.py", "--check"])
+    metadata.main()  # exits where they are others
+    project, citation = metadata.PROJECT, yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    codemeta, zenodo = (json.loads((ROOT / name).read_text()) for name in ("codemeta.json", ".zenodo.json"))
+    assert codemeta["version"] == zenodo["version"] == citation["version"] == project["version"]
+    assert codemeta["softwareRequirements"] == project["dependencies"]
+    doi = citation["references"][0]["doi"]
+    assert codemeta["referencePublication"]["identifier"].endswith(doi)
+    assert zenodo["related_identifiers"][0]["identifier"] == doi
+    for part in (doi, project["version"], citation["title"]):
+        assert part in README.split("## Cite")[1]
+
+
+def test_metadata_of_another_version_is_noticed(monkeypatch):
+    monkeypatch.setitem(metadata.PROJECT, "version", "99.0")
+    monkeypatch.setattr(sys, "argv", ["metadata.py", "--check"])
+    with pytest.raises(LookupError, match=r"no heading '## 99\.0"):
+        metadata.main()
