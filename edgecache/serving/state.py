@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import from_dtype, types
 
-from ..trace import NEVER
 from ..policies.contract import MODEL, MODEL_TYPE, SERVER, SERVER_TYPE
+from ..trace import NEVER
 
 # Where a model is on its way into GPU memory, in order.
 AWAY = 0  # nobody waits for it
