@@ -3,6 +3,7 @@
 - `explanations`: every decision of a slot. `reasons` has how the policy saw each model, `alternatives` what else was allowed.
 - `comparison`: policies of one server side by side, as a table and in sentences.
 - `delays`: what users wait, as a distribution.
+- `demands`: policies under several demands, and where their ranking flips.
 - `gaps`: the distance of the GA to the optimum and to the bounds, and which capacity is scarce.
 
 An analysis reads what `simulate` or `sweep` returned and gives a tidy table; figures are drawn elsewhere from such tables. To add

@@ -1,0 +1,140 @@
+"""Policies under several demands: outcomes with intervals, and the pairs of policies whose order changes between demands."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError, unknown
+from ..intervals import interval, ratio_of_means
+from ..workloads.resampling import spread
+
+# each outcome, and the column of a sweep that it is a mean over; None: the replications count alike
+OUTCOMES = {"total_cost": None, "service_delay_all_s": "requests", "hit_ratio": "requests"}
+
+
+def summarise_demands(table: pd.DataFrame, resampled: Collection[str] = ()) -> pd.DataFrame:
+    """Compute the mean cost, delay and hit ratio of every policy under every demand, with 95 % intervals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `sweep({"demand": [...]}, ...)` returned.
+    resampled : collection of str
+        Demands whose replications are drawn from one log. Their interval is the middle 95 % of the replications, because an
+        interval of the mean would shrink with replications that add nothing to the log.
+
+    Returns
+    -------
+    DataFrame
+        One row per `demand`, `policy` and `outcome`: `mean`, `low`, `high`. Delays and hits are means over all requests of all
+        replications. Bounds without a number are left out.
+
+    Raises
+    ------
+    InputError
+        Where the table has no demands.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> table = summarise_demands(ec.sweep({"demand": ["poisson", "drift"]}, ["lru"], 3, jobs=1))
+    >>> len(table)
+    6
+    """
+    rows = []
+    for (demand, policy), runs in _groups(table):
+        for outcome, weight in OUTCOMES.items():
+            values = runs[outcome].to_numpy(dtype=float)
+            counts = np.ones(len(runs)) if weight is None else runs[weight].to_numpy(dtype=float)
+            if np.isnan(values).all():
+                continue
+            if weight is None:
+                mean, (low, high) = float(np.nanmean(values)), interval(values)
+            else:
+                mean, low, high = ratio_of_means(values * counts, np.where(np.isnan(values), np.nan, counts))
+            if demand in resampled:
+                low, high = spread(values[~np.isnan(values)])
+            rows.append((demand, policy, outcome, float(mean), float(low), float(high)))
+    return pd.DataFrame(rows, columns=["demand", "policy", "outcome", "mean", "low", "high"])
+
+
+def compare_policies(table: pd.DataFrame, outcome: str = "total_cost", resampled: Collection[str] = ()) -> pd.DataFrame:
+    """Compare every two policies under every demand, on the same traces.
+
+    Parameters
+    ----------
+    table, resampled
+        As for `summarise_demands`.
+    outcome : str
+        One of OUTCOMES.
+
+    Returns
+    -------
+    DataFrame
+        One row per `demand` and pair `first`, `second`: the mean `difference` first - second of a replication, its interval `low`
+        to `high`, and `beats`: `first`, `second` or `neither`, which of them has less where the interval leaves out zero. Delays
+        and hits are sums over the requests of a replication.
+
+    Raises
+    ------
+    InputError
+        For an unknown outcome, and where the table has no demands.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> table = compare_policies(ec.sweep({"demand": ["poisson"]}, ["lru", "exact"], 5, jobs=1))
+    >>> table[["first", "second", "beats"]].values.tolist()
+    [['lru', 'exact', 'second']]
+    """
+    if outcome not in OUTCOMES:
+        raise unknown("outcome", outcome, OUTCOMES)
+    weight, sums, rows = OUTCOMES[outcome], {}, []
+    for (demand, policy), runs in _groups(table):
+        values = runs.set_index("replication")
+        sums[demand, policy] = values[outcome] * (values[weight] if weight else 1.0)
+    demands, policies = (list(dict.fromkeys(key[place] for key in sums)) for place in (0, 1))
+    for demand in demands:
+        for place, first in enumerate(policies):
+            for second in policies[place + 1 :]:
+                apart = (sums[demand, first] - sums[demand, second]).dropna().to_numpy()
+                low, high = spread(apart) if demand in resampled else map(float, interval(apart))
+                beats = "first" if high < 0 else "second" if low > 0 else "neither"
+                rows.append((demand, first, second, float(apart.mean()) if len(apart) else np.nan, low, high, beats))
+    return pd.DataFrame(rows, columns=["demand", "first", "second", "difference", "low", "high", "beats"])
+
+
+def flips(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Find the pairs of policies of which one has less under one demand and the other under another, beyond chance.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame
+        What `compare_policies` returned.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair that flips: `first`, `second`, and the demands under which `first` and `second` have less, joined by `;`.
+
+    Examples
+    --------
+    >>> rows = [("poisson", "lfu", "lru", "first"), ("drift", "lfu", "lru", "second"), ("twin", "lfu", "lru", "neither")]
+    >>> flips(pd.DataFrame(rows, columns=["demand", "first", "second", "beats"])).values.tolist()
+    [['lfu', 'lru', 'poisson', 'drift']]
+    """
+    rows = []
+    for (first, second), pair in pairs.groupby(["first", "second"], sort=False):
+        where = [pair.loc[pair["beats"] == word, "demand"] for word in ("first", "second")]
+        if all(map(len, where)):
+            rows.append((first, second, *("; ".join(demands) for demands in where)))
+    return pd.DataFrame(rows, columns=["first", "second", "first has less", "second has less"])
+
+
+def _groups(table: pd.DataFrame):
+    """The rows of each demand and policy, in the table's order. Raises InputError where the table has no demands."""
+    for name in ("demand", "policy", "replication"):
+        if name not in table:
+            raise InputError(f"the table has no column {name!r}; it must be what sweep({{'demand': [...]}}, ...) returned")
+    return table.groupby(["demand", "policy"], sort=False)
