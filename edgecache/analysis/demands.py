@@ -1,6 +1,6 @@
 """Policies under several demands: outcomes with intervals, and the pairs of policies whose order changes between demands."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -27,8 +27,8 @@ def summarise_demands(table: pd.DataFrame, resampled: Collection[str] = ()) -> p
     Returns
     -------
     DataFrame
-        One row per `demand`, `policy` and `outcome`: `mean`, `low`, `high`. Delays and hits are means over all requests of all
-        replications. Bounds without a number are left out.
+        One row per `demand`, `policy` and `outcome`: `mean`, `low`, `high`, and `interval`: of the `mean`, or `spread`. Delays and
+        hits are means over all requests of all replications. Bounds without a number are left out.
 
     Raises
     ------
@@ -55,8 +55,60 @@ def summarise_demands(table: pd.DataFrame, resampled: Collection[str] = ()) -> p
                 mean, low, high = ratio_of_means(values * counts, np.where(np.isnan(values), np.nan, counts))
             if demand in resampled:
                 low, high = spread(values[~np.isnan(values)])
-            rows.append((demand, policy, outcome, float(mean), float(low), float(high)))
-    return pd.DataFrame(rows, columns=["demand", "policy", "outcome", "mean", "low", "high"])
+            kind = "spread" if demand in resampled else "mean"
+            rows.append((demand, policy, outcome, float(mean), float(low), float(high), kind))
+    return pd.DataFrame(rows, columns=["demand", "policy", "outcome", "mean", "low", "high", "interval"])
+
+
+def above_bound(
+    table: pd.DataFrame,
+    policies: Collection[str],
+    bound: str,
+    outcome: str = "service_delay_all_s",
+    resampled: Collection[str] = (),
+) -> pd.DataFrame:
+    """Compute by which share policies exceed a bound, on the same traces.
+
+    Parameters
+    ----------
+    table, resampled
+        As for `summarise_demands`.
+    policies : collection of str
+        The policies to compare.
+    bound : str
+        The bound, such as `clairvoyant`; a policy of the table.
+    outcome : str
+        `total_cost` or `service_delay_all_s`.
+
+    Returns
+    -------
+    DataFrame
+        One row per `demand` and `policy`: `excess`, which is the ratio of the means - 1, and its interval `low` to `high`.
+
+    Raises
+    ------
+    InputError
+        For an unknown outcome or policy, and where the table has no demands.
+
+    Examples
+    --------
+    >>> import edgecache as ec
+    >>> runs = ec.sweep({"demand": ["poisson"]}, ["lru", "clairvoyant"], 5, jobs=1)
+    >>> bool(above_bound(runs, ["lru"], "clairvoyant", "total_cost")["excess"].iloc[0] > 0)
+    True
+    """
+    sums, rows = _sums(table, outcome), []
+    for name in (*policies, bound):
+        if name not in set(table["policy"]):
+            raise unknown("policy of this table", name, table["policy"].unique())
+    for demand in dict.fromkeys(table["demand"]):
+        for policy in policies:
+            pair = pd.concat([sums[demand, policy], sums[demand, bound]], axis=1).dropna().to_numpy()
+            ratio, low, high = map(float, ratio_of_means(pair[:, 0], pair[:, 1]))
+            if demand in resampled:
+                low, high = spread(pair[:, 0] / pair[:, 1])
+            rows.append((demand, policy, ratio - 1, low - 1, high - 1))
+    return pd.DataFrame(rows, columns=["demand", "policy", "excess", "low", "high"])
 
 
 def compare_policies(table: pd.DataFrame, outcome: str = "total_cost", resampled: Collection[str] = ()) -> pd.DataFrame:
@@ -88,12 +140,7 @@ def compare_policies(table: pd.DataFrame, outcome: str = "total_cost", resampled
     >>> table[["first", "second", "beats"]].values.tolist()
     [['lru', 'exact', 'second']]
     """
-    if outcome not in OUTCOMES:
-        raise unknown("outcome", outcome, OUTCOMES)
-    weight, sums, rows = OUTCOMES[outcome], {}, []
-    for (demand, policy), runs in _groups(table):
-        values = runs.set_index("replication")
-        sums[demand, policy] = values[outcome] * (values[weight] if weight else 1.0)
+    sums, rows = _sums(table, outcome), []
     demands, policies = (list(dict.fromkeys(key[place] for key in sums)) for place in (0, 1))
     for demand in demands:
         for place, first in enumerate(policies):
@@ -132,9 +179,21 @@ def flips(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["first", "second", "first has less", "second has less"])
 
 
-def _groups(table: pd.DataFrame):
+def _sums(table: pd.DataFrame, outcome: str) -> dict[tuple[str, str], pd.Series]:
+    """The outcome of each replication by demand and policy; delays and hits added up over its requests."""
+    if outcome not in OUTCOMES:
+        raise unknown("outcome", outcome, OUTCOMES)
+    weight, sums = OUTCOMES[outcome], {}
+    for key, runs in _groups(table):
+        values = runs.set_index("replication")
+        sums[key] = values[outcome] * (values[weight] if weight else 1.0)
+    return sums
+
+
+def _groups(table: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """The rows of each demand and policy, in the table's order. Raises InputError where the table has no demands."""
     for name in ("demand", "policy", "replication"):
         if name not in table:
             raise InputError(f"the table has no column {name!r}; it must be what sweep({{'demand': [...]}}, ...) returned")
-    return table.groupby(["demand", "policy"], sort=False)
+    for (demand, policy), runs in table.groupby(["demand", "policy"], sort=False):
+        yield (str(demand), str(policy)), runs
