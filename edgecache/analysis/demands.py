@@ -3,12 +3,14 @@
 from collections.abc import Collection, Iterator
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ..errors import InputError, unknown
 from ..intervals import interval, ratio_of_means
 from ..workloads.resampling import spread
 
+Floats = npt.NDArray[np.float64]
 # each outcome, and the column of a sweep that it is a mean over; None: the replications count alike
 OUTCOMES = {"total_cost": None, "service_delay_all_s": "requests", "hit_ratio": "requests"}
 
@@ -46,17 +48,11 @@ def summarise_demands(table: pd.DataFrame, resampled: Collection[str] = ()) -> p
     for (demand, policy), runs in _groups(table):
         for outcome, weight in OUTCOMES.items():
             values = runs[outcome].to_numpy(dtype=float)
-            counts = np.ones(len(runs)) if weight is None else runs[weight].to_numpy(dtype=float)
-            if np.isnan(values).all():
-                continue
-            if weight is None:
-                mean, (low, high) = float(np.nanmean(values)), interval(values)
-            else:
-                mean, low, high = ratio_of_means(values * counts, np.where(np.isnan(values), np.nan, counts))
-            if demand in resampled:
-                low, high = spread(values[~np.isnan(values)])
-            kind = "spread" if demand in resampled else "mean"
-            rows.append((demand, policy, outcome, float(mean), float(low), float(high), kind))
+            known = ~np.isnan(values)
+            if known.any():
+                counts = np.ones(len(values)) if weight is None else runs[weight].to_numpy(dtype=float)
+                kind = "spread" if demand in resampled else "mean"
+                rows.append((demand, policy, outcome, *_mean(values[known], counts[known], kind), kind))
     return pd.DataFrame(rows, columns=["demand", "policy", "outcome", "mean", "low", "high", "interval"])
 
 
@@ -177,6 +173,16 @@ def flips(pairs: pd.DataFrame) -> pd.DataFrame:
         if all(map(len, where)):
             rows.append((first, second, *("; ".join(demands) for demands in where)))
     return pd.DataFrame(rows, columns=["first", "second", "first has less", "second has less"])
+
+
+def _mean(values: Floats, counts: Floats, kind: str) -> tuple[float, float, float]:
+    """The mean of the replications, each counted so many times, and its interval of that kind."""
+    mean, low, high = ratio_of_means(values * counts, counts)
+    if kind == "spread":
+        return float(mean), *spread(values)
+    if (counts == 1).all():
+        low, high = interval(values)
+    return float(mean), float(low), float(high)
 
 
 def _sums(table: pd.DataFrame, outcome: str) -> dict[tuple[str, str], pd.Series]:

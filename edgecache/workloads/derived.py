@@ -121,15 +121,12 @@ class Stretch:
         first = np.searchsorted(trace.slot, np.arange(trace.slots + 1))  # the first request of each slot, or after it
         busy = np.flatnonzero(first[self.slots :] > first[: -self.slots])  # a log may have long gaps; stretches have requests
         start = int(rng.choice(busy)) if len(busy) else 0
-        columns = {name: getattr(trace, name) for name in ("slot", "model", "time_s", "duration_s")}
-        part = {
-            name: None if values is None else values[first[start] : first[start + self.slots]] for name, values in columns.items()
-        }
-        part["slot"] = part["slot"] - start
-        if trace.time_s is not None and len(
-            part["slot"]
-        ):  # slots of equal numbers of requests do not begin at multiples of their mean length
-            part["time_s"] = part["time_s"] - min(start * trace.slot_length_s, part["time_s"][0])
+        taken = slice(first[start], first[start + self.slots])
+        time_s, duration_s = (None if column is None else column[taken] for column in (trace.time_s, trace.duration_s))
+        if time_s is not None and len(time_s):
+            # slots of equal numbers of requests do not begin at multiples of their mean length
+            time_s = time_s - min(start * trace.slot_length_s, time_s[0])
+        part = {"slot": trace.slot[taken] - start, "model": trace.model[taken], "time_s": time_s, "duration_s": duration_s}
         return _changed(trace, slots=self.slots, **part)
 
 
