@@ -9,8 +9,8 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hij
 # files of most tests; these begin, in this order, whatever their number of tests, and the others come as they are collected.
 LONG = (
     "01-profiling", "test_browser", "test_measure", "test_measurement", "test_reproduce", "test_statements_and_verdicts",
-    "test_readme", "test_commands", "04-robustness", "test_sweeps", "test_files", "test_optimal_online", "test_ranks",
-    "test_onnx_backend", "05-optimality", "03-resource-sweeps", "06-readings", "test_packaging", "test_random_worlds",
+    "test_readme", "test_commands", "04-robustness", "07-workloads", "test_sweeps", "test_files", "test_optimal_online",
+    "test_ranks", "test_onnx_backend", "05-optimality", "03-resource-sweeps", "06-readings", "test_packaging", "test_random_worlds",
 )  # fmt: skip
 
 

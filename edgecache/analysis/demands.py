@@ -79,7 +79,8 @@ def above_bound(
     Returns
     -------
     DataFrame
-        One row per `demand` and `policy`: `excess`, which is the ratio of the means - 1, and its interval `low` to `high`.
+        One row per `demand` and `policy`: `excess`, which is the ratio of the means - 1, its interval `low` to `high`, and
+        `interval`: of the `mean`, or `spread`.
 
     Raises
     ------
@@ -103,8 +104,8 @@ def above_bound(
             ratio, low, high = map(float, ratio_of_means(pair[:, 0], pair[:, 1]))
             if demand in resampled:
                 low, high = spread(pair[:, 0] / pair[:, 1])
-            rows.append((demand, policy, ratio - 1, low - 1, high - 1))
-    return pd.DataFrame(rows, columns=["demand", "policy", "excess", "low", "high"])
+            rows.append((demand, policy, ratio - 1, low - 1, high - 1, "spread" if demand in resampled else "mean"))
+    return pd.DataFrame(rows, columns=["demand", "policy", "excess", "low", "high", "interval"])
 
 
 def compare_policies(table: pd.DataFrame, outcome: str = "total_cost", resampled: Collection[str] = ()) -> pd.DataFrame:

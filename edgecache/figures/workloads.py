@@ -48,7 +48,7 @@ def delay_ecdf(table: pd.DataFrame, slo_s: float | None = None) -> Figure:
             axes.step(np.append(delays[0], delays), np.append(0.0, shares), where="post", **style)
         if slo_s is not None:
             axes.axvline(slo_s, color="0.6", linewidth=0.8)
-        axes.set(xscale="log", xlabel="Service delay (s)", ylabel="Share of requests that wait no longer", ylim=(0, 1.02))
+        axes.set(xscale="log", xlabel="Service delay (s)", ylabel="Share that waits no longer", ylim=(0, 1.02))
         axes.legend(loc="lower right", fontsize=7)
         add_note(figure, IDLE if slo_s is None else f"{IDLE}; vertical line: {slo_s:g} s")
     return figure
@@ -114,12 +114,15 @@ def _name_demands(axis: Axes, demands: list[str]) -> None:
 
 def _dial_note(table: pd.DataFrame) -> str:
     """What the bands are, and among which policies the bounds hold."""
-    note = "bands: 95 % intervals of the mean"
-    spread = list(dict.fromkeys(table.loc[table["interval"] == "spread", "demand"]))
-    if spread:
-        note += f"; of {' and '.join(spread)}: the middle 95 % of the replications, which all draw from one log"
-    note += f"\n{IDLE}\nfloor: every request known, {BOUND_CLASS}"
+    note = f"bands: {_intervals(table, 'intervals of the mean')}\n{IDLE}\nfloor: every request known, {BOUND_CLASS}"
     return f"{note}\nbest online: mean popularity known; a bound only for independent requests whose true popularity prices them"
+
+
+def _intervals(table: pd.DataFrame, what: str) -> str:
+    """What the intervals of a table are, and under which demands they are the spread of the replications."""
+    spread = list(dict.fromkeys(table.loc[table["interval"] == "spread", "demand"]))
+    of_log = f"; of {' and '.join(spread)}: the middle 95 % of the replications, which all draw from one log" if spread else ""
+    return f"95 % {what}{of_log}"
 
 
 def ranks(table: pd.DataFrame, outcome: str = "total_cost") -> Figure:
@@ -183,8 +186,8 @@ def excess(table: pd.DataFrame) -> Figure:
 
     Examples
     --------
-    >>> rows = [("poisson", "lru", 0.3, 0.2, 0.4), ("poisson", "lemonade", 0.2, 0.1, 0.3)]
-    >>> axis = excess(pd.DataFrame(rows, columns=["demand", "policy", "excess", "low", "high"])).axes[0]
+    >>> rows = [("poisson", "lru", 0.3, 0.2, 0.4, "mean"), ("poisson", "lemonade", 0.2, 0.1, 0.3, "mean")]
+    >>> axis = excess(pd.DataFrame(rows, columns=["demand", "policy", "excess", "low", "high", "interval"])).axes[0]
     >>> [container.get_label() for container in axis.containers]
     ['LRU', 'Lemonade']
     """
@@ -203,5 +206,6 @@ def excess(table: pd.DataFrame) -> Figure:
         _name_demands(axis, demands)
         axis.set_xlim(-0.5, len(demands) - 0.5)
         figure.legend(loc="outside right upper", fontsize=7)
-        add_note(figure, f"bars: 95 % intervals on the same requests; least possible: every request known, {BOUND_CLASS}\n{IDLE}")
+        bars = _intervals(table, "intervals on the same requests")
+        add_note(figure, f"bars: {bars}\nleast possible: every request known, {BOUND_CLASS}\n{IDLE}")
     return figure

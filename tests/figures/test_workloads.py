@@ -24,6 +24,7 @@ def test_every_policy_is_a_step_line_through_its_table():
         assert_allclose(line.get_ydata()[1:], rows["share"])
     assert lines[0].get_color() == POLICY_STYLE["lru"][0] and lines[3].get_xdata()[0] == 10.0
     assert figure._supxlabel.get_text().replace("\n", " ") == f"{IDLE}; vertical line: 10 s"
+    assert not outside(figure)
 
 
 def test_without_a_bound_there_is_no_line_for_it():
@@ -89,11 +90,12 @@ def test_ranks_are_those_of_the_means(runs):
 
 
 def test_the_excess_has_a_point_and_a_bar_per_demand(runs):
-    table = above_bound(runs, ["lru", "llama-swap"], "clairvoyant-delay")
+    table = above_bound(runs, ["lru", "llama-swap"], "clairvoyant-delay", resampled=["bursts"])
     figure = excess(table)
     for container, (_, rows) in zip(figure.axes[0].containers, table.groupby("policy", sort=False), strict=True):
         points, _, (bars,) = container.lines
         assert_allclose(points.get_ydata(), 100 * rows["excess"])
         ends = np.array([path.vertices[:, 1] for path in bars.get_paths()])
         assert_allclose(ends, 100 * rows[["low", "high"]])
+    assert "of bursts: the middle 95 %" in figure._supxlabel.get_text().replace("\n", " ")
     assert not outside(figure)
