@@ -8,10 +8,10 @@ os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # or a kernel of the user's may hij
 # Side by side, a file that takes long must not be begun last, or all but one process wait for it. xdist by itself begins with the
 # files of most tests; these begin, in this order, whatever their number of tests, and the others come as they are collected.
 LONG = (
-    "04-robustness", "03-resource-sweeps", "test_browser", "test_site", "test_notebook_parameters", "05-optimality",
+    "04-robustness", "03-resource-sweeps", "test_browser", "test_site", "test_notebook_parameters", "05-optimality", "07-workloads",
     "test_measure", "test_measurement", "test_reproduce", "test_statements_and_verdicts", "test_readme", "test_commands",
     "test_sweeps", "test_files", "test_optimal_online", "test_ranks", "test_onnx_backend", "01-profiling", "02-system-model",
-    "06-readings", "test_packaging",
+    "06-readings", "test_packaging", "test_random_worlds",
 )  # fmt: skip
 
 

@@ -9,9 +9,9 @@ The root is the paper; a room is an audience. To read the paper, read in this or
     simulator, results     play a trace (loop: the compiled loop); what happened and what it cost
     sweeps, statistics     many runs as tidy tables, and what may be said of them (intervals: how sure that is)
 
-Further rooms: logs/ (read request logs), workloads/ (demands beyond the paper's), analysis/ (explain a decision, split a gap),
-figures/, claims/ (the paper's statements and their verdicts), profiling/ (measure real networks), explorer/ (sliders), cli/
-(commands). Each room's docstring says how to extend it.
+Further rooms: logs/ (read request logs), workloads/ (demands beyond the paper's), serving/ (what users wait on a server that loads
+and queues, and what to buy), analysis/ (explain a decision, split a gap), figures/, claims/ (the paper's statements and their
+verdicts), profiling/ (measure real networks), explorer/ (sliders), cli/ (commands). Each room's docstring says how to extend it.
 """
 
 import os

@@ -111,6 +111,7 @@ class Trace:
         model: str | None = None,
         where: Mapping[str, str] | None = None,
         time_unit: str | None = None,
+        duration: str | None = None,
         **options: Any,
     ) -> Self:
         """Make a trace of a table of requests.
@@ -119,7 +120,7 @@ class Trace:
         ----------
         frame : DataFrame, mapping of columns, or pyarrow.Table
             One row per request. The rows need not be in order.
-        time, model, where, time_unit
+        time, model, where, time_unit, duration
             The columns and the rows to take: see `logs.reading.read_log`.
         **options
             The catalogue, the mapping and the slots: see `from_log`.
@@ -141,7 +142,8 @@ class Trace:
         >>> trace.slot.tolist(), trace.model.tolist(), trace.time_s.tolist()
         ([0, 1], [0, 6], [0.0, 90.0])
         """
-        return cls.from_log(log_of_table(frame, time=time, model=model, where=where, time_unit=time_unit), **options)
+        log = log_of_table(frame, time=time, model=model, where=where, time_unit=time_unit, duration=duration)
+        return cls.from_log(log, **options)
 
     @classmethod
     def from_log(

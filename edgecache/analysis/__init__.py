@@ -4,6 +4,7 @@
 - `comparison`: policies of one server side by side, as a table and in sentences.
 - `swept`: one parameter swept, with the mean of every outcome and its distribution over slots (Fig. 3 and 4).
 - `delays`: what users wait, as a distribution.
+- `demands`: policies under several demands, and where their ranking flips.
 - `gaps`: the distance of the GA to the optimum and to the bounds, and which capacity is scarce.
 
 An analysis reads what `simulate` or `sweep` returned and gives a tidy table; figures are drawn elsewhere from such tables. To add

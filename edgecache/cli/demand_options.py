@@ -14,6 +14,7 @@ from .output import show
 if TYPE_CHECKING:
     from ..scenario import Scenario
     from ..workloads.contract import Demand
+    from ..workloads.logged import LoggedDemand
 
 LOG_OPTIONS = {
     "time": click.option("--time", metavar="COL", help="The log's column of times. Known formats need none."),
@@ -76,32 +77,38 @@ def demand_of(scenario: Scenario, trace: str | None, demand: str | None, **optio
     elif demand is not None:
         raise InputError(f"--trace and --demand {demand} are both given; a run has one demand")
     else:
-        chosen = _logged(scenario, trace, **options)
+        chosen = logged(scenario, trace, **options)
     _refuse(chosen)
     return chosen
 
 
-def _logged(
-    scenario: Scenario, trace: str, where: tuple[str, ...], slot_length: str | None, blocks: str | None, **options: Any
-) -> Demand:
-    """The demand of a request log. Prints what was read."""
+def logged(
+    scenario: Scenario,
+    trace: str,
+    *,
+    where: tuple[str, ...] = (),
+    slot_length: str | None = None,
+    blocks: str | None = None,
+    **options: Any,
+) -> LoggedDemand:
+    """The demand of a request log, of options of LOG_OPTIONS. Prints to standard error what was read."""
     from ..logs.mapping import map_models
     from ..logs.reading import read_log
     from ..logs.slots import seconds_of
     from ..logs.sources import find_trace
     from ..workloads.logged import LoggedDemand
 
-    reading = {name: options.pop(name) for name in ("time", "model", "time_unit")}
+    reading = {name: options.get(name) for name in ("time", "model", "time_unit", "duration")}
     log = read_log(find_trace(trace), where=pairs("--where", where), **reading)
     demand = LoggedDemand(
         log,
-        map=options["map"],
-        missing=options["missing"] or "error",
+        map=options.get("map"),
+        missing=options.get("missing") or "error",
         slot_s=None if slot_length is None else seconds_of(slot_length, "--slot-length"),
-        requests_per_slot=options["requests_per_slot"],
+        requests_per_slot=options.get("requests_per_slot"),
         block_s=None if blocks is None else seconds_of(blocks, "--blocks"),
-        order=options["order"] or "log",
-        models=options["models"],
+        order=options.get("order") or "log",
+        models=options.get("models"),
     )
     show(log.report(), err=True)
     if demand.models is None:

@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import InputError, unknown
+from .demand_options import LOG_OPTIONS, logged
 from .options import assigned, names
 from .output import show, show_csv, show_rows
 
 if TYPE_CHECKING:
+    from ..catalogue import Catalogue
     from ..serving.arrivals import Arrivals
     from ..serving.models import ServedModels, Server
     from ..serving.planning import Plan
 
-LOG_OPTIONS = (
-    click.argument("log", type=Path),
+READING = ("time", "model", "where", "time_unit", "map", "missing", "models")  # those of LOG_OPTIONS that concern one play of a log
+SERVING_OPTIONS = (
+    click.argument("log"),
     click.option("--catalogue", type=Path, metavar="FILE", help="CSV file of models. Default: the ten shipped services."),
-    click.option("--time", default="time_s", show_default=True, help="Column of the log: seconds, or ISO date and time."),
-    click.option("--model", default="model", show_default=True, help="Column of the log: the model."),
-    click.option("--duration", metavar="COLUMN", help="Column of the log: service times, s. Default: the catalogue's."),
-    click.option("--map", "mapping", default="name", show_default=True, help="How models of the log are found: name or rank."),
-    click.option("--service", default="fixed", show_default=True, help="Service times: fixed, exponential or lognormal."),
+    *(LOG_OPTIONS[name] for name in READING),
+    click.option("--duration", metavar="COL", help="The log's column of service times, s. Known formats need none."),
+    click.option("--service", default="fixed", show_default=True,
+                 help="Service times about the catalogue's, where the log has none: fixed, exponential or lognormal."),
     click.option("--gpu-memory", "gpu_memory_gb", type=float, default=float("inf"), help="GPU memory in GB. Default: no limit."),
     click.option("--disk", "disk_gb", type=float, default=float("inf"), help="Disk for models in GB. Default: no limit."),
     click.option("--link", "link_gbps", type=float, default=float("inf"), help="Link in Gbit/s. Default: none; plan: up to 100."),
@@ -35,24 +37,26 @@ LOG_OPTIONS = (
     click.option("--slo", default="p95=10s", show_default=True, help="Target, such as p95=10s; also ms, min, h."),
     click.option("--of", "measure", default="wait", show_default=True, help="What the target limits: wait, or delay with service."),
     click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any other limit of the server."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn service times."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of drawn service times and models."),
 )  # fmt: skip
 
 
-def log_options(command: Callable) -> Callable:
+def serving_options(command: Callable) -> Callable:
     """Give a command the options of a log and of the server that serves it."""
-    for option in reversed(LOG_OPTIONS):
+    for option in reversed(SERVING_OPTIONS):
         command = option(command)
     return command
 
 
 @click.command("serve-sim", short_help="What users of a log would wait.")
-@log_options
+@serving_options
 @click.option("--parallel", type=int, default=1, show_default=True, help="Requests that a model serves at once.")
 @click.option("--rules", default="lru,lfu,gdsf,ollama,lemonade", show_default=True, help="Names, comma-separated.")
 @click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def serve_sim(log: Path, rules: str, parallel: int, slo: str, measure: str, style: str, **options: Any) -> None:
+def serve_sim(log: str, rules: str, parallel: int, slo: str, measure: str, style: str, **options: Any) -> None:
     """Say what users of a log would wait on a server, under each rule for who must leave.
+
+    The log is a file, or a name of `edgecache traces`. It is read as by `edgecache simulate --trace`.
 
     Rules are the names that `edgecache policies` lists, and those of deployed servers with their own limits: ollama, llama.cpp,
     llama-swap, lm-studio, lemonade, lemonade-lru, localai, localai-largest, modelmesh, ray-serve.
@@ -87,15 +91,17 @@ def serve_sim(log: Path, rules: str, parallel: int, slo: str, measure: str, styl
 
 
 @click.command("plan", short_help="What server a log needs.")
-@log_options
+@serving_options
 @click.option("--rule", default="lru", show_default=True, help="Who must leave where room is needed.")
 @click.option("--cards", type=Path, metavar="FILE", help="CSV of GPU cards: card, memory_gb, price, watts. data/cards.csv is one.")
 @click.option("--export", "export", type=click.Choice(["llama-swap", "ollama"]), help="Configuration to write.")
 @click.option("--out", type=Path, metavar="FILE", help="Where to write it. Default: standard output, after the plan.")
 @click.option("--format", "style", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
-def plan(log: Path, rule: str, slo: str, measure: str, cards: Path | None, export: str | None, out: Path | None, style: str,
+def plan(log: str, rule: str, slo: str, measure: str, cards: Path | None, export: str | None, out: Path | None, style: str,
          **options: Any) -> None:  # fmt: skip
     """Find the least GPU memory, link, disk and parallelism that meet a target on both halves of a log.
+
+    The log is a file, or a name of `edgecache traces`. It is read as by `edgecache simulate --trace`.
 
     Limits such as --gpu-memory are the most that may be bought. The command prints the plan, what it does on either half with 95 %
     confidence, what one unit more of each resource would bring, and what each card would do.
@@ -124,14 +130,13 @@ def plan(log: Path, rule: str, slo: str, measure: str, cards: Path | None, expor
 
 
 def _read(
-    log: Path, *, catalogue: Path | None, time: str, model: str, duration: str | None, mapping: str, service: str, seed: int,
-    ttl: str | None, hold: float, pin: str, parallel: int, settings: tuple[str, ...], **limits: Any,
+    log: str, *, catalogue: Path | None, service: str, seed: int, ttl: str | None, hold: float, pin: str, parallel: int,
+    settings: tuple[str, ...], **options: Any,
 ) -> tuple[Arrivals, Server, ServedModels]:  # fmt: skip
-    """The log, the server and its models of a command's options."""
+    """The requests, the server and its models of a command's options."""
     from dataclasses import fields
 
     from ..catalogue import load_catalogue
-    from ..serving.logs import read_log
     from ..serving.models import ServedModels, Server
 
     models_of = load_catalogue(catalogue) if catalogue else load_catalogue()
@@ -139,14 +144,30 @@ def _read(
     for name in given:
         if name not in {field.name for field in fields(Server)}:
             raise unknown("limit of the server", name, [field.name for field in fields(Server)])
-    server = Server(**limits, **given)
+    reading = {name: options.pop(name) for name in (*READING, "duration")}
+    server = Server(**options, **given)
     pinned = names(pin) if pin else []
     for name in pinned:
         if name not in models_of.services:
             raise unknown("model of --pin", name, models_of.services)
     models = ServedModels(models_of, parallel=parallel, pinned=[service in pinned for service in models_of.services])
-    arrivals = read_log(log, models_of, time, model, duration, mapping, service, seed)
+    arrivals = _arrivals(log, models_of, service, seed, **reading)
     return arrivals, server, models.vary(ttl_s=_time_outs(ttl, hold, server, models, arrivals))
+
+
+def _arrivals(log: str, catalogue: Catalogue, service: str, seed: int, **reading: Any) -> Arrivals:
+    """The requests of a log. Prints to standard error what was read, and where service times come from."""
+    from ..demand import random_stream
+    from ..scenario import Scenario
+    from ..serving.arrivals import Arrivals
+
+    # a scenario says how models are drawn; its server is another one, and must refuse no model
+    drawn = Scenario(catalogue=catalogue, storage_gb=1e11, gpu_memory_gb=1e11, energy_capacity_kw=1e11)
+    trace = logged(drawn, log, **reading).trace(drawn, random_stream(seed, 0, 0))
+    arrivals = Arrivals.of_trace(trace, catalogue, service, seed)
+    known = 0 if trace.duration_s is None else int((trace.duration_s >= 0).sum())
+    show(f"  service times: {known:,} as logged, {len(trace) - known:,} by the catalogue ({service})", err=True)
+    return arrivals
 
 
 def _time_outs(ttl: str | None, hold: float, server: Server, models: ServedModels, arrivals: Arrivals) -> Any:

@@ -9,7 +9,7 @@ from ..analysis.tradeoff import FLOOR, ONLINE, OWN_WEIGHT, POLICY
 from .style import BEST_ONLINE, BOUND_CLASS, KNOWLEDGE_MARK, POLICY_STYLE, STYLE, add_note, label, panels
 from .style import FLOOR as FLOOR_STYLE
 
-NAMED_WEIGHTS = {0.0: (4, -9), 0.2: (4, 4), 0.3: (4, 4), 0.5: (4, 4), 1.0: (6, 3)}  # of the resources, and where they are written
+NAMED_WEIGHTS = {0.0: (2, 7), 0.2: (-44, -9), 0.3: (4, 4), 0.5: (4, 4), 1.0: (6, 3)}  # of the resources, and where they are written
 X, Y = "total_cost", "service_delay_all_s"
 
 

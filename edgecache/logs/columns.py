@@ -29,7 +29,7 @@ def log_of_columns(columns: dict[str, Any], chosen: LogFormat, place: Places, ot
     try:
         times = read_times(columns[chosen.time], chosen.time_unit)
         seconds, start = times.seconds, times.start
-        duration = _durations(columns, chosen, times)
+        duration = _durations(columns, chosen, times, source)
     except BadTime as bad:
         raise InputError(f"{place(bad.row)}: {chosen.time} is {str(bad.value)!r}; {bad.why}") from None
     if chosen.ends and duration is not None:
@@ -151,19 +151,20 @@ def _models(columns: dict[str, Any], chosen: LogFormat, source: str) -> tuple[np
     return codes, tuple(names)
 
 
-def _durations(columns: dict[str, Any], chosen: LogFormat, times: Times) -> npt.NDArray[np.float64] | None:
-    """How long each request took, s, (N,)."""
+def _durations(columns: dict[str, Any], chosen: LogFormat, times: Times, source: str) -> npt.NDArray[np.float64] | None:
+    """How long each request took, s, (N,); NaN where the log does not say, or has a negative duration."""
     import pyarrow as pa
 
     if chosen.end is not None and chosen.end in columns:
         end = read_times(columns[chosen.end], chosen.time_unit)
         if end.start is None or times.start is None:
             return None
-        return np.maximum(end.seconds - times.seconds + float((end.start - times.start) / np.timedelta64(1, "ns")) / 1e9, 0.0)
+        taken = end.seconds - times.seconds + float((end.start - times.start) / np.timedelta64(1, "ns")) / 1e9
+        return np.where(taken >= 0, taken, np.nan)
     if chosen.duration is None or chosen.duration not in columns:
         return None
     try:
         values = columns[chosen.duration].cast(pa.float64(), safe=False).to_numpy()
     except pa.ArrowInvalid:
-        raise InputError(f"the column {chosen.duration!r} holds durations that are no numbers") from None
-    return np.maximum(values / UNITS[chosen.duration_unit], 0.0)
+        raise InputError(f"{source}: the column {chosen.duration!r} holds durations that are no numbers") from None
+    return np.where(values >= 0, values / UNITS[chosen.duration_unit], np.nan)

@@ -8,7 +8,7 @@ from ..errors import InputError, unknown
 
 TIME_NAMES = (
     "time", "timestamp", "ts", "datetime", "date", "start_time", "starttime", "started_at", "arrival_time", "arrival", "created_at",
-    "created", "request_time", "gmt_create", "t",
+    "created", "request_time", "gmt_create", "time_s", "t",
 )  # fmt: skip
 MODEL_NAMES = (
     "model", "model_id", "model_name", "modelname", "model_version", "checkpoint", "checkpoint_model_version_id", "service",
@@ -133,6 +133,7 @@ def find_format(
     model: str | None = None,
     where: Mapping[str, str | Iterable[str]] | None = None,
     time_unit: str | None = None,
+    duration: str | None = None,
 ) -> LogFormat:
     """Find the format of a log by its columns, and put the columns that the user names in place of its own.
 
@@ -142,7 +143,7 @@ def find_format(
         The columns of the log.
     source
         The file, for messages.
-    time, model, where, time_unit
+    time, model, where, time_unit, duration
         What the user names; see `read_log`.
 
     Returns
@@ -165,7 +166,7 @@ def find_format(
     present = list(columns)
     known = next((f for f in FORMATS if set(f.columns) <= set(present)), None)
     accepted = {name: (value,) if isinstance(value, str) else tuple(value) for name, value in dict(where or {}).items()}
-    named = [name for name in (time, model, *accepted) if name is not None]
+    named = [name for name in (time, model, duration, *accepted) if name is not None]
     if known is not None and known.nested and named:
         raise InputError(f"{source}: the sessions of {known.name} have columns of their own; name no other, such as {named[0]!r}")
     for name in named:
@@ -178,6 +179,8 @@ def find_format(
     changes: dict[str, Any] = {"time": time or known.time, "model": model or known.model, "time_unit": time_unit or known.time_unit}
     if time is not None and time != known.time:  # another column of times: the format's rules for its own do not hold
         changes |= {"ends": False, "end": None, "time_unit": time_unit or "auto"}
+    if duration is not None and duration != known.duration:
+        changes |= {"duration": duration, "duration_unit": "s", "end": None}
     kept = {name: values for name, values in known.where.items() if name in present}
     return replace(known, where=kept | accepted, **changes)
 

@@ -22,6 +22,7 @@ def read_log(
     model: str | None = None,
     where: Where | None = None,
     time_unit: str | None = None,
+    duration: str | None = None,
 ) -> RequestLog:
     """Read a request log.
 
@@ -36,6 +37,8 @@ def read_log(
         Accepted values by column, such as ``{"status": "SUCCEED"}``; other rows are dropped and counted.
     time_unit : str, optional
         The unit of times that are numbers: `s`, `ms`, `us` or `ns`. By default their size decides: see `clocks.read_times`.
+    duration : str, optional
+        The column of how long each request took, s. By default that of the known format, else none.
 
     Returns
     -------
@@ -58,7 +61,8 @@ def read_log(
     opened = open_log(file)
     if opened.kind == "text":
         return _of_lines(opened, time_unit)
-    chosen = find_format(opened.columns, str(opened.path), time=time, model=model, where=where, time_unit=time_unit)
+    named: dict[str, Any] = {"time": time, "model": model, "where": where, "time_unit": time_unit, "duration": duration}
+    chosen = find_format(opened.columns, str(opened.path), **named)
     text = tuple(name for name in (chosen.model, *chosen.where) if name is not None)
     needed = tuple(name for name in chosen.needed if name in opened.columns or chosen.nested)  # a log may lack durations
     columns = opened.read(needed, text, chosen.nested)
@@ -72,6 +76,7 @@ def log_of_table(
     model: str | None = None,
     where: Where | None = None,
     time_unit: str | None = None,
+    duration: str | None = None,
     source: str = "table",
 ) -> RequestLog:
     """Read a table of requests that is already in memory.
@@ -80,7 +85,7 @@ def log_of_table(
     ----------
     frame : DataFrame, mapping of columns, or pyarrow.Table
         One row per request.
-    time, model, where, time_unit
+    time, model, where, time_unit, duration
         As for `read_log`.
     source : str
         What messages call the table.
@@ -107,7 +112,8 @@ def log_of_table(
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(pd.DataFrame(frame), preserve_index=False)
     except (TypeError, ValueError, OverflowError, pa.ArrowException) as error:
         raise InputError(f"{source}: this is no table of requests ({' '.join(str(error).split())[:160]})") from None
-    chosen = find_format(table.column_names, source, time=time, model=model, where=where, time_unit=time_unit)
+    named: dict[str, Any] = {"time": time, "model": model, "where": where, "time_unit": time_unit, "duration": duration}
+    chosen = find_format(table.column_names, source, **named)
     if chosen.nested:
         raise InputError(f"{source}: sessions of {chosen.name} are read from a file, not from a table")
     text = [name for name in (chosen.model, *chosen.where) if name is not None]

@@ -28,7 +28,7 @@ class RequestLog:
     models : tuple of str
         The models' names, in the order of their first requests.
     duration_s : array of float, shape (N,), or None
-        How long each request took, s; NaN where the log does not say.
+        How long each request took, s; NaN where the log does not say, or says less than zero.
     start : numpy.datetime64 or None
         When the first request came, UTC; None where the log counts from its own start.
     rows : int

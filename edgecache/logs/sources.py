@@ -164,7 +164,7 @@ def find_trace(file: str | Path) -> Path:
     if source is None or Path(file).exists():
         return Path(file)
     if not source.path.is_file():
-        twin = "; its fitted twin needs no download: --demand gentd26" if source.name == "gentd26" else ""
+        twin = "; its fitted twin needs no download: edgecache simulate --demand gentd26" if source.name == "gentd26" else ""
         raise InputError(f"the trace {source.name} is not on disk; get it with: edgecache traces {source.name}{twin}")
     return source.path
 

@@ -3,7 +3,7 @@
 For operators, apart from the paper: nothing imports this room but `cli`, and none of it is a switch of `Scenario`. `serve` plays a
 timed trace on a `Server` that offers `ServedModels`; `serve_parts` does so for a trace that is larger than memory.
 
-    models, arrivals, logs the server's limits, its models, the requests, and their files
+    models, arrivals       the server's limits, its models, and the requests of a trace, such as `read_trace` returns
     simulation             play a trace, as a whole or in parts
     waits, server_use      what users waited, with intervals; what the server used
     rules                  who must leave: the rules of deployed servers, besides every eviction policy of the package
@@ -33,7 +33,6 @@ _MODULES = {  # module: its public names, loaded on first use
     "arrivals": ("Arrivals", "drawn_service_times"),
     "cards": ("Card", "read_cards"),
     "choosers": ("PlannedServing", "SwapGroup", "SwapGroups", "SwapSets"),
-    "logs": ("read_log",),
     "models": ("ServedModels", "Server"),
     "exports": ("llama_swap_yaml", "ollama_json", "sets_that_fit"),
     "planning": ("Plan", "plan_server"),

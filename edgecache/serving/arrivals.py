@@ -63,20 +63,44 @@ class Arrivals:
             object.__setattr__(self, name, values)
 
     @classmethod
-    def of_trace(cls, trace: Trace, catalogue: Catalogue, service_s: Any = None) -> "Arrivals":
-        """The arrivals of a trace.
+    def of_trace(cls, trace: Trace, catalogue: Catalogue, service: str = "fixed", seed: int = 0) -> "Arrivals":
+        """Take the requests of a trace.
 
-        Times are `trace.time_s` where the trace has them, otherwise spread evenly within each slot. Service times are those given,
-        otherwise `trace.duration_s` where it has them, otherwise the catalogue's.
+        Parameters
+        ----------
+        trace : Trace
+            Such as `read_trace` returned. A trace without `time_s` has the requests of a slot at equal distances within it.
+        catalogue : Catalogue
+            The models of the trace.
+        service : str
+            How service times vary about the catalogue's inference delay, where the trace has no duration of a request: `fixed`,
+            `exponential` or `lognormal`. A duration of the trace is the service time.
+        seed : int
+            Seed of drawn service times.
+
+        Returns
+        -------
+        Arrivals
+
+        Raises
+        ------
+        InputError
+            For an unknown distribution, and for times or durations that are not allowed.
+
+        Examples
+        --------
+        >>> import edgecache as ec
+        >>> catalogue = ec.load_catalogue()
+        >>> table = {"time": [0, 9], "model": ["text_to_image", "text_to_music"], "took": [8.0, None]}
+        >>> trace = ec.Trace.from_table(table, catalogue=catalogue, duration="took")
+        >>> Arrivals.of_trace(trace, catalogue).service_s.tolist()
+        [8.0, 15.0]
         """
-        time_s = getattr(trace, "time_s", None)
-        if time_s is None:
-            time_s = _spread(trace.slot) * trace.slot_length_s
-        if service_s is None:
-            service_s = getattr(trace, "duration_s", None)
-        if service_s is None:
-            service_s = catalogue.inference_delay_s[trace.model]
-        return cls(time_s, trace.model, np.broadcast_to(service_s, trace.model.shape))
+        time_s = _spread(trace.slot) * trace.slot_length_s if trace.time_s is None else trace.time_s
+        service_s = drawn_service_times(catalogue.inference_delay_s[trace.model], service, np.random.default_rng(seed))
+        if trace.duration_s is not None:
+            service_s = np.where(np.isnan(trace.duration_s), service_s, trace.duration_s)
+        return cls(time_s, trace.model, service_s)
 
     def __len__(self) -> int:
         return len(self.model)

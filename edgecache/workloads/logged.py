@@ -31,6 +31,7 @@ def read_trace(
     model: str | None = None,
     where: Mapping[str, str] | None = None,
     time_unit: str | None = None,
+    duration: str | None = None,
     **options: Any,
 ) -> Trace:
     """Read a request log and make a trace of it.
@@ -41,7 +42,7 @@ def read_trace(
         CSV, JSON lines, parquet or a server's access log. Known formats need no options.
     catalogue : Catalogue, optional
         The models. Without it the log's own models are numbered from the most requested one on.
-    time, model, where, time_unit
+    time, model, where, time_unit, duration
         The columns and the rows to take: see `logs.reading.read_log`.
     **options
         The mapping and the slots: see `Trace.from_log`.
@@ -64,7 +65,8 @@ def read_trace(
     >>> round(ec.simulate(ec.Scenario(), "lru", trace=trace).means()["hit_ratio"], 2)
     0.0
     """
-    return Trace.from_log(read_log(file, time=time, model=model, where=where, time_unit=time_unit), catalogue, **options)
+    log = read_log(file, time=time, model=model, where=where, time_unit=time_unit, duration=duration)
+    return Trace.from_log(log, catalogue, **options)
 
 
 @dataclass(frozen=True, eq=False)

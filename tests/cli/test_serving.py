@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from support.logs import GENTD26, MOONCAKE, write
 
-from edgecache import load_catalogue
+from edgecache import load_catalogue, read_trace
 from edgecache.cli.main import main
-from edgecache.serving import SERVER_RULES, ServedModels, Server, read_log, serve
+from edgecache.serving import SERVER_RULES, Arrivals, ServedModels, Server, serve
 from edgecache.serving.cards import EXAMPLE
 from edgecache.serving.wait_bounds import least_mean_wait
 
@@ -41,11 +42,17 @@ def log(tmp_path_factory):
     return path
 
 
+def requests_of(log, **options):
+    return Arrivals.of_trace(read_trace(log, load_catalogue(), **options), load_catalogue())
+
+
 def test_serve_sim_prints_what_serve_returns(run, log):
     code, out, err = run("serve-sim", log, "--gpu-memory", "12", "--rules", "lru,ollama", "--parallel", "2", "--format", "json")
     rows = {row["rule"]: row for row in json.loads(out)}
-    assert (code, err) == (0, "") and list(rows) == ["lru", "ollama", "bound"]
-    arrivals, models = read_log(log, load_catalogue()), ServedModels(load_catalogue(), parallel=2, on_disk=True)
+    assert code == 0 and list(rows) == ["lru", "ollama", "bound"]
+    assert f"{log}: columns" in err and "rows 2,000, requests 2,000; dropped: none" in err
+    assert err.endswith("models to the catalogue: by name\n  service times: 0 as logged, 2,000 by the catalogue (fixed)\n")
+    arrivals, models = requests_of(log), ServedModels(load_catalogue(), parallel=2, on_disk=True)
     played = serve(Server(gpu_memory_gb=12), models, arrivals)
     assert rows["lru"]["mean_wait_s"] == pytest.approx(played.wait_s.mean())
     assert rows["lru"]["low"] < rows["lru"]["mean_wait_s"] < rows["lru"]["high"] and rows["lru"]["fetched_gb"] == 0
@@ -71,7 +78,7 @@ def test_serve_sim_takes_limits_pins_and_other_settings(run, log):
 
 def test_serve_sim_chooses_time_outs_on_the_first_half_of_the_log(run, log):
     code, out, _ = run("serve-sim", log, "--ttl", "rent-or-buy", "--hold", "0.01", "--rules", "lru,exact", "--format", "json")
-    arrivals, models = read_log(log, load_catalogue()), ServedModels(load_catalogue(), on_disk=True)
+    arrivals, models = requests_of(log), ServedModels(load_catalogue(), on_disk=True)
     seconds = models.catalogue.io_delay_s / (0.01 * models.catalogue.gpu_memory_gb)
     played = serve(Server(), models.vary(ttl_s=seconds), arrivals)
     rows = json.loads(out)
@@ -89,7 +96,7 @@ def test_plan_prints_the_least_server_and_writes_a_configuration(run, log, tmp_p
     file = tmp_path / "config.yaml"
     arguments = ["plan", log, "--slo", "p80=30s", "--cards", EXAMPLE, "--ttl", "86400"]
     code, out, err = run(*arguments, "--export", "llama-swap", "--out", file)
-    assert (code, err) == (0, "") and out.startswith("Target: p80 of the wait at most 30 s, met on both halves")
+    assert code == 0 and "requests 2,000" in err and out.startswith("Target: p80 of the wait at most 30 s, met on both halves")
     config = yaml.safe_load(file.read_text())
     assert len(config["models"]) == 10 and config["models"]["text_to_image"]["ttl"] == 86400
     code, out, _ = run(*arguments, "--format", "json")
@@ -102,8 +109,9 @@ def test_plan_prints_the_least_server_and_writes_a_configuration(run, log, tmp_p
 
 def test_a_target_that_nothing_meets_is_one_sentence(run, log):
     code, out, err = run("plan", log, "--slo", "p95=5s", "--of", "delay")
-    assert (code, out) == (2, "") and err.count("\n") == 1
-    assert err.startswith("edgecache: nothing that was tried meets the target p95 of the delay at most 5 s") and "service" in err
+    said = err.splitlines()[-1]
+    assert (code, out) == (2, "") and "Traceback" not in err
+    assert said.startswith("edgecache: nothing that was tried meets the target p95 of the delay at most 5 s") and "service" in said
 
 
 @pytest.mark.parametrize(
@@ -118,12 +126,55 @@ def test_a_target_that_nothing_meets_is_one_sentence(run, log):
         (["--rules", "lruu"], "unknown rule 'lruu'; did you mean 'lru'"),
         (["--ttl", "long"], "--ttl is 'long'; it must be seconds, hazard or rent-or-buy"),
         (["--ttl", "hazard", "--hold", "-1"], "--hold is -1.0"),
-        (["--map", "size"], "unknown mapping of models 'size'"),
+        (["--map", "size"], "map is 'size'; it must be rank, shuffled, name, or a CSV file"),
+        (["--time", "when"], "unknown column 'when'"),
+        (["--duration", "took"], "unknown column 'took'"),
+        (["--service", "normal"], "unknown distribution of service times 'normal'"),
     ],
 )
 def test_wrong_input_is_one_sentence(run, log, arguments, message):
     code, out, err = run("serve-sim", log, *arguments)
-    assert (code, out) == (2, "") and message in err and err.count("\n") == 1
+    said = err.splitlines()[-1]
+    assert (code, out) == (2, "") and said.startswith("edgecache: ") and message in said and "Traceback" not in err
+
+
+def test_a_known_format_needs_no_options_and_failed_rows_are_counted(run, tmp_path):
+    path = write(tmp_path, "g.csv", GENTD26)
+    code, out, err = run("serve-sim", path, "--rules", "lru", "--format", "json")
+    assert code == 0 and "gentd26" in err and "dropped: 1 whose predict_status is not SUCCEED" in err
+    assert "service times: 3 as logged, 0 by the catalogue (fixed)" in err
+    played = serve(Server(), ServedModels(load_catalogue(), on_disk=True), requests_of(path))
+    assert json.loads(out)[0]["mean_wait_s"] == pytest.approx(played.wait_s.mean())
+
+
+def test_own_columns_are_named_as_for_simulate(run, tmp_path):
+    path = write(tmp_path, "own.csv", "at,what,ok,took\n0,m,yes,4\n0,m,no,9\n60,n,yes,\n90,m,yes,2\n95,n,yes,-1\n")
+    table = write(tmp_path, "map.csv", "model,service\nm,text_to_image\nn,text_to_music\n")
+    arguments = ("--time", "at", "--model", "what", "--where", "ok=yes", "--duration", "took", "--map", table)
+    code, out, err = run("serve-sim", path, *arguments, "--rules", "lru", "--format", "json")
+    assert code == 0 and "dropped: 1 whose ok is not yes" in err
+    assert "service times: 2 as logged, 2 by the catalogue (fixed)" in err
+    options = {"time": "at", "model": "what", "where": {"ok": "yes"}, "duration": "took", "map": table}
+    arrivals = requests_of(path, **options)
+    assert arrivals.service_s.tolist() == [4.0, 15.0, 2.0, 15.0] and arrivals.model.tolist() == [0, 2, 0, 2]
+    played = serve(Server(), ServedModels(load_catalogue(), on_disk=True), arrivals)
+    assert json.loads(out)[0]["mean_wait_s"] == pytest.approx(played.wait_s.mean())
+
+
+def test_a_log_that_names_no_model_needs_a_draw(run, tmp_path):
+    path = write(tmp_path, "m.jsonl", MOONCAKE)
+    code, out, err = run("serve-sim", path, "--rules", "lru")
+    assert (code, out) == (2, "") and "draw the models by Zipf" in err.splitlines()[-1]
+    code, out, err = run("serve-sim", path, "--rules", "lru", "--models", "zipf", "--seed", "3", "--service", "exponential")
+    assert code == 0 and out.count("\n") == 3 and "by the catalogue (exponential)" in err
+
+
+def test_a_catalogue_of_models_that_no_default_server_holds_is_served(run, tmp_path, log):
+    file = tmp_path / "large.csv"
+    text = "service,size_gb,gpu_memory_gb,power_kw,io_delay_s,inference_delay_s\n"
+    file.write_text(text + "text_to_image,400,80,2,3,1\n")
+    code, _, err = run("serve-sim", log, "--catalogue", file, "--missing", "drop", "--map", "name", "--rules", "lru")
+    assert code == 0 and "models beyond the catalogue's are dropped" in err
 
 
 def test_out_needs_an_export(run, log, tmp_path):

@@ -13,7 +13,7 @@ from support.layout import pixels, texts_of, texts_outside
 from edgecache import PAPER, Scenario, reductions, sweep
 from edgecache.claims.catalogues import shares_that_hold
 from edgecache.claims.design import read_readings
-from edgecache.figures import optimality, profiling, readings, shares, sweeps, system
+from edgecache.figures import optimality, profiling, readings, shares, sweeps, system, workloads
 from edgecache.figures.output import source_tables
 from edgecache.figures.style import STYLE
 from edgecache.figures.tradeoff import cost_against_delay
@@ -116,6 +116,11 @@ REDRAWN = {
     "readings-scopes": lambda: shares.scopes(table("readings-scopes")),
     "readings-catalogues": lambda: shares.catalogues(shares_that_hold(table("readings-catalogues"))),
     "replay-predicted-and-measured": replayed,
+    "workloads-delay-ecdf": lambda: workloads.delay_ecdf(table("workloads-delay-ecdf"), 10.0),
+    "workloads-deployed": lambda: workloads.excess(table("workloads-deployed")),
+    "workloads-dial-delay": lambda: workloads.dial(table("workloads-dial-delay")),
+    "workloads-dial-literal": lambda: workloads.dial(table("workloads-dial-literal")),
+    "workloads-ranks": lambda: workloads.ranks(table("workloads-ranks")),
 }
 
 

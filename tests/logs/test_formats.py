@@ -8,6 +8,7 @@ from support.logs import write
 
 from edgecache import InputError, Trace, load_catalogue, read_log
 from edgecache.logs.formats import FORMATS
+from edgecache.logs.reading import log_of_table
 
 # name of the format: file name, content, times, models (None: it names none), durations
 KNOWN = {
@@ -68,3 +69,13 @@ def test_columns_of_a_known_format_may_be_exchanged(tmp_path):
         InputError, match="the sessions of copilot-agents-2026 have columns of their own; name no other, such as 'x'"
     ):
         read_log(write(tmp_path, "c.jsonl", logs.COPILOT), model="x")
+
+
+def test_a_named_duration_is_in_seconds_and_a_negative_one_is_none(tmp_path):
+    table = {"t": [0, 1, 2], "model": ["a", "b", "a"], "took": [4.0, -1.0, None]}
+    assert_allclose(log_of_table(table, duration="took").duration_s, [4.0, np.nan, np.nan])
+    assert log_of_table(table).duration_s is None
+    swap = read_log(write(tmp_path, "a.csv", "timestamp,model,duration_ms,s\n0,a,500,7\n9,a,600,8\n"), duration="s")
+    assert swap.format == "llama-swap" and swap.duration_s.tolist() == [7.0, 8.0]
+    with pytest.raises(InputError, match="the column 'took' holds durations that are no numbers"):
+        read_log(write(tmp_path, "b.csv", "t,model,took\n0,a,long\n1,b,short\n"), duration="took")

@@ -13,16 +13,18 @@ def test_the_requests_of_a_slot_are_spread_over_it():
     arrivals = Arrivals.of_trace(trace, catalogue)
     assert arrivals.time_s.tolist() == [30.0, 135.0, 165.0] and arrivals.model.tolist() == [1, 0, 3]
     assert arrivals.service_s.tolist() == catalogue.inference_delay_s[[1, 0, 3]].tolist()
-    assert Arrivals.of_trace(trace, catalogue, 2.0).service_s.tolist() == [2.0] * 3
 
 
-def test_a_trace_that_knows_its_times_keeps_them():
-    class Timed:
-        slot, model, slot_length_s = np.array([0, 0]), np.array([1, 2]), 60.0
-        time_s, duration_s = np.array([3.0, 9.0]), np.array([0.5, 7.0])
-
-    arrivals = Arrivals.of_trace(Timed(), load_catalogue())
-    assert arrivals.time_s.tolist() == [3.0, 9.0] and arrivals.service_s.tolist() == [0.5, 7.0]
+def test_a_trace_that_knows_its_times_and_durations_keeps_them():
+    catalogue = load_catalogue()
+    trace = Trace([0, 0, 1], [1, 2, 2], 2, catalogue=catalogue, time_s=[3.0, 9.0, 70.0], duration_s=[0.5, np.nan, 7.0])
+    arrivals = Arrivals.of_trace(trace, catalogue)
+    assert arrivals.time_s.tolist() == [3.0, 9.0, 70.0] and arrivals.service_s.tolist() == [0.5, 15.0, 7.0]
+    drawn = Arrivals.of_trace(trace, catalogue, "exponential", seed=1)
+    assert drawn.service_s[[0, 2]].tolist() == [0.5, 7.0] and drawn.service_s[1] not in (15.0, 0.0)
+    assert drawn.service_s.tolist() == Arrivals.of_trace(trace, catalogue, "exponential", seed=1).service_s.tolist()
+    with pytest.raises(InputError, match="unknown distribution of service times 'normal'"):
+        Arrivals.of_trace(trace, catalogue, "normal")
 
 
 @pytest.mark.parametrize(("distribution", "variation"), [("fixed", 0.0), ("exponential", 1.0), ("lognormal", 1.0)])
