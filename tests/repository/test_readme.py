@@ -182,6 +182,11 @@ def test_the_readme_is_about_900_words_and_begins_with_the_figure_and_the_two_co
     assert len(table) == 2 + 5
 
 
+def test_the_readme_has_every_notebook_in_reading_order():
+    rows = re.findall(r"^\| \[([\w-]+)\]\(notebooks/\1\.ipynb\)", README, re.MULTILINE)
+    assert rows == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb") if path.stem != "index")
+
+
 def test_metadata_is_that_of_pyproject(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["metadata.py", "--check"])
     metadata.main()  # exits where they are others

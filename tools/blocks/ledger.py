@@ -19,10 +19,10 @@ def claims_line() -> str:
     """How many claims hold under each named reading."""
     table = _simulated()
     readings = table.groupby("reading", sort=False)
-    held = [f"{rows['verdict'].eq('holds').sum()} hold under `{name}`" for name, rows in readings]
+    held = [f"{rows['verdict'].eq('holds').sum()} under the reading `{name}`" for name, rows in readings]
     return (
-        f"Of {table['claim'].nunique()} claims that we simulate, {listed(held)}, three readings of the paper's lost symbols: "
-        "[the ledger](docs/claims.md)."
+        f"Of {table['claim'].nunique()} claims that we simulate, these hold: {listed(held)}. The reading `closest` was chosen for "
+        "holding most. [The ledger](docs/claims.md) has each claim."
     )
 
 

@@ -48,8 +48,8 @@ def gap() -> str:
     evict, free, widest = ("{mean:.1f} ({low:.1f} to {high:.1f})".format(**floor.loc[place]) for place in classes)
     return (
         f"The proposed method costs {whole['share']:.1%} more than the floor: {whole['mean']:.2f} per slot ({whole['low']:.2f} to "
-        f"{whole['high']:.2f}). Its parts: {listed(causes)}. The floor is {evict} where a decision may only evict, and "
-        f"{free} where it may choose freely. It is {widest} where policies also decide at hits. {_waiting()}"
+        f"{whole['high']:.2f}). This gap has three parts: {listed(causes)}. The floor is {evict} where a decision may only "
+        f"evict, and {free} where it may choose freely. It is {widest} where policies may choose freely at hits too. {_waiting()}"
     )
 
 
