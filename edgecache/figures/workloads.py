@@ -89,7 +89,7 @@ def dial(table: pd.DataFrame) -> Figure:
                 _along(axis, own if len(own) else rows[known == bound.removesuffix("-delay")], demands, style)
             axis.set(ylabel=name)
             _name_demands(axis, demands)
-        axes[0].set_yscale("log")
+        _logarithmic(axes[0])
         handles = dict(zip(*reversed(axes[1].get_legend_handles_labels()), strict=True))
         figure.legend(list(handles.values())[::-1], list(handles)[::-1], loc="outside right upper", fontsize=7)
         add_note(figure, _dial_note(table))
@@ -104,6 +104,15 @@ def _along(axis: Axes, rows: pd.DataFrame, demands: list[str], style: dict) -> N
     places = np.arange(len(demands))
     axis.plot(places, line["mean"], **style)
     axis.fill_between(places, line["low"], line["high"], color=style["color"], alpha=0.06, linewidth=0)
+
+
+def _logarithmic(axis: Axes) -> None:
+    """Make the vertical axis logarithmic, with ticks at 1, 2 and 5 times the powers of ten."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    ticks = [step * 10.0**power for power in range(-6, 13) for step in (1, 2, 5) if low <= step * 10.0**power <= high]
+    axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
 
 
 def _name_demands(axis: Axes, demands: list[str]) -> None:
