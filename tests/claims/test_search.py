@@ -169,6 +169,12 @@ def test_without_the_shipped_catalogue_nothing_is_close():
         closest_reading(table, again(r0="hh"))
 
 
+def test_with_any_catalogue_the_one_of_most_claims_is_close():
+    table = pd.DataFrame({"catalogue": [3, 0, 9], "missed": [0.2, 0, 0.1]})
+    rows = again(r0="hhf", r1="hhf", r2="hhh")
+    assert (closest_reading(table, rows), closest_reading(table, rows, any_catalogue=True)) == (1, 2)
+
+
 # ---- second looks
 
 
