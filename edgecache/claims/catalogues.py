@@ -130,8 +130,9 @@ def shares_that_hold(table: pd.DataFrame) -> pd.DataFrame:
     Examples
     --------
     >>> table = pd.DataFrame({"reading": "literal", "catalogue": [0, 1, 2], **dict.fromkeys(SLACKS, [1.0, 1.0, -1.0])})
-    >>> shares_that_hold(table).loc[0, ["shipped", "share"]].tolist()
-    [True, 0.5]
+    >>> row = shares_that_hold(table).loc[0]
+    >>> bool(row["shipped"]), float(row["share"])
+    (True, 0.5)
     """
     from scipy.stats import binomtest
 

@@ -95,7 +95,7 @@ def test_the_same_seed_is_the_same_design():
 
 
 def test_every_reading_of_the_paper_is_among_the_parameters_but_the_rate_basis():
-    assert set(SWITCHES) == set(READINGS) - {"rate_basis"}
+    assert set(SWITCHES) == set(READINGS) - {"rate_basis", "decides"}
     assert set(PARAMETERS) == {*DRAWN, "scope"} == {*SWITCHES, *RANGES, "catalogue"}
 
 

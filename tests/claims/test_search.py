@@ -350,10 +350,14 @@ def test_a_changed_setting_or_claim_changes_the_fingerprint(monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A search of seconds: ten of the best, two replications per look, Exact as the proposed."""
+    """A search of seconds: ten of the best, two replications per look, one random catalogue, Exact as the proposed."""
     short = partial(ledger.play_ledger, proposed="exact")
     monkeypatch.setattr(ledger, "play_ledger", lambda *given, **setting: short(*given, **setting | {"looks": (2, 3)}))
     monkeypatch.setattr(search, "best_readings", lambda table: best_readings(table, 10))
+    judge = search.catalogues.judge_catalogues
+    monkeypatch.setattr(
+        search.catalogues, "judge_catalogues", lambda journal, named, **setting: judge(journal, named, 1, **setting)
+    )
 
     def quick(folder, **setting):
         told = []
@@ -364,7 +368,8 @@ def quick(monkeypatch):
     return quick
 
 
-FILES = ["claims.csv", "readings-best.csv", "readings-scopes.csv", "readings-sensitivity.csv", "readings.parquet"]
+FILES = ["claims-any.csv", "claims.csv", "readings-best.csv", "readings-catalogues.csv", "readings-scopes.csv"]
+FILES += ["readings-sensitivity.csv", "readings.parquet"]
 
 
 def test_a_search_writes_five_files_and_goes_on_from_its_journals(tmp_path, quick, table, work, monkeypatch):

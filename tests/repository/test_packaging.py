@@ -226,7 +226,8 @@ def test_a_notebook_by_hand_overwrites_nothing_that_is_committed_and_has_the_siz
     import papermill
 
     declared = {name: parameter["default"] for name, parameter in papermill.inspect_notebook(str(path)).items()}
-    assert declared["figures_folder"] == '"../build/figures"' and declared["results_folder"] == '"../build/data/results"'
+    assert declared["figures_folder"] == '"../build/figures"'
+    assert declared.get("results_folder") == '"../build/data/results"' or "write_table" not in path.read_text()
     assert int(declared["replications"]) >= (200 if path.stem[:2] in ("03", "04") else 100)
 
 
