@@ -216,7 +216,7 @@ def serve(
     >>> serve(Server(gpu_memory_gb=12), ServedModels(one), Arrivals([0, 1], [0, 0], [8, 8])).wait_s.tolist()
     [3.5, 10.5]
     """
-    planner = POLICIES.get(rule) if isinstance(rule, str) else None
+    planner = POLICIES.get(rule) if isinstance(rule, str) and rule not in SERVER_RULES else None
     if planner is not None and not isinstance(planner, EvictionPolicy):
         rule = PlannedServing(planner, server, models, arrivals)
     play = Play(server, models, rule, seed, log=14 * len(arrivals) + 4 * len(models))
@@ -263,10 +263,10 @@ def _found(rule: Any) -> EvictionPolicy | ServerRule | Chooser:
     """The rule of that name, or the rule itself."""
     if isinstance(rule, ServerRule) or (isinstance(rule, Chooser) and not isinstance(rule, type)):
         return rule
+    if isinstance(rule, str) and rule in SERVER_RULES:  # in full, where the package has a policy of that name too, its rank alone
+        return SERVER_RULES[rule]
     if isinstance(rule, str) and rule not in POLICIES:
-        if rule in SERVER_RULES:
-            return SERVER_RULES[rule]
-        raise unknown("rule", rule, (*POLICIES, *SERVER_RULES))
+        raise unknown("rule", rule, dict.fromkeys((*SERVER_RULES, *POLICIES)))
     policy = find_policy(rule)
     if isinstance(policy, EvictionPolicy):
         return policy

@@ -1,0 +1,1 @@
+"""The tests, a package of their own: ciw, an oracle of theirs, installs a package `tests` too, and worker processes would import that."""
