@@ -1,1 +1,1 @@
-"""The tests, a package of their own: ciw, an oracle of theirs, installs a package `tests` too, and worker processes would import that."""
+"""The tests, as a package: ciw, an oracle of theirs, installs one named `tests` too, and worker processes would import that."""
