@@ -18,7 +18,7 @@ from ..errors import whole_number
 from ..listing import POLICY_TABLE
 from .contract import Decision, Deployment
 from .knapsack import FEW, NODES, best_subset, search
-from .planner_tables import EXACT, PlannerTables
+from .planner_tables import EXACT, PlannerTables, tables_of_estimates
 
 CELLS = 4_000_000  # of a table of estimates, at most
 
@@ -91,21 +91,7 @@ class ExactTables:
         """The tables for the decisions after request number `clock`, and the request number until which they hold."""
         charges, count = self.charges, len(self.charges.trace)
         last = min(count, clock + max(CELLS // len(charges.holding), 1))
-        scenario = charges.scenario
-        tables = PlannerTables(
-            EXACT,
-            scenario.catalogue.needs,
-            scenario.capacities,
-            clock + 1,
-            scenario.may_bypass,
-            scenario.may_prefetch,
-            charges.hits_decide,
-            estimates=charges.estimates(clock + 1, last),
-            holding=charges.holding,
-            charges_absence=charges.charges_absence,
-            nodes=self.few,
-        )
-        return tables, last
+        return tables_of_estimates(EXACT, charges, clock, last)._replace(nodes=self.few), last
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ from numba import njit
 
 from ..accounting import Charges
 from .contract import Planner, uniform
-from .planner_tables import GENETIC, PlannerTables
+from .planner_tables import GENETIC, PlannerTables, tables_of_estimates
 
 WORDS = 60_000  # random words, and numbers of a table, at a time: few enough to stay in the processor's cache
 REPAIRS = 1 << 32  # number of the first draw that repair takes from an individual's stream, beyond those of the other operators
@@ -165,22 +165,8 @@ class GeneticTables:
         more = max(last - clock - len(unused), 0)
         fresh = self.rng.bit_generator.random_raw(more * shape[0] * shape[1]).reshape(more, *shape)
         self.words, self.drawn = np.concatenate([unused, fresh]), self.drawn + more
-        scenario, (tournament, crossover, mutation, convergence) = charges.scenario, self.settings
-        tables = PlannerTables(
-            GENETIC,
-            scenario.catalogue.needs,
-            scenario.capacities,
-            clock + 1,
-            scenario.may_bypass,
-            scenario.may_prefetch,
-            charges.hits_decide,
-            estimates=charges.estimates(clock + 1, last),
-            holding=charges.holding,
-            charges_absence=charges.charges_absence,
-            words=self.words,
-            tournament=tournament,
-            crossover=crossover,
-            mutation=mutation,
-            convergence=convergence,
+        tournament, crossover, mutation, convergence = self.settings
+        tables = tables_of_estimates(GENETIC, charges, clock, last)._replace(
+            words=self.words, tournament=tournament, crossover=crossover, mutation=mutation, convergence=convergence
         )
         return tables, last

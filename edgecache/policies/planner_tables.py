@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..accounting import Charges
 from .contract import Decision, Deployment, Floats
 
 # The planners of this package also decide in compiled code: the simulator's loop reads these tables.
@@ -46,6 +47,23 @@ class PlannerTables(NamedTuple):
     slack: float = 0.0  # values this close are equal
     same_slot: Deployment = np.empty(0, dtype=np.bool_)  # is the next request in the same slot? (rows,)
     saves: Floats = np.empty(0)  # worth of keeping each model that no state tells apart, (I,); NaN for the others
+
+
+def tables_of_estimates(kind: int, charges: Charges, clock: int, last: int) -> PlannerTables:
+    """What Exact and the GA have in common: the tables for the decisions after request number `clock` up to `last`."""
+    scenario = charges.scenario
+    return PlannerTables(
+        kind,
+        scenario.catalogue.needs,
+        scenario.capacities,
+        clock + 1,
+        scenario.may_bypass,
+        scenario.may_prefetch,
+        charges.hits_decide,
+        estimates=charges.estimates(clock + 1, last),
+        holding=charges.holding,
+        charges_absence=charges.charges_absence,
+    )
 
 
 class Compilable(Protocol):
